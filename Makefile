@@ -1,0 +1,48 @@
+# `make` lists the targets. Each one sets up .venv from the lock file by itself, and again when that changes.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+demo: $(STAMP) ## the whole story on an embedded PostgreSQL with live traffic (under two minutes)
+	@$(BIN)/pgjanus demo
+
+test: $(STAMP) ## every test, on real PostgreSQL servers that it starts by itself
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: $(STAMP) ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## put the code into its usual form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(STAMP) ## pin the dependencies of pyproject.toml again, at their newest versions
+	$(BIN)/pip-compile $(LOCK_FLAGS) --output-file requirements.lock
+	$(BIN)/pip-compile $(LOCK_FLAGS) --extra demo --extra dev --allow-unsafe --output-file requirements-dev.lock
+
+# Nothing of the machine that made a lock file may stay in it: no index address, no local folder.
+LOCK_FLAGS := --quiet --upgrade --strip-extras --no-header --no-annotate \
+	--no-emit-index-url --no-emit-find-links --no-emit-options --no-emit-trusted-host pyproject.toml
+
+clean: ## remove .venv and the tools' caches
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	@python=; for candidate in $(PYTHON) python3.14 python3.13 python3.12 python3.11; do \
+		if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then echo "pgjanus needs Python 3.11 or later: make PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
+	$$python -m venv .venv
+	$(BIN)/pip install --quiet --requirement requirements-dev.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
