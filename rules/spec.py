@@ -1,0 +1,430 @@
+"""`MigrationSpec`: what a migration file says, as written; `compile` makes a `Migration` of it.
+
+The same model reads files (`rules.loader`), is stored in the database as JSON, and gives editors their JSON Schema.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    PrivateAttr,
+    StrictStr,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, ErrorDetails, core_schema
+
+from rules.catalog import Relation, TableName
+from rules.errors import Place
+from rules.migration import BackfillSettings, Guard, Migration, OnUnsupported
+from rules.operations import OPERATIONS
+from rules.operations.base import (
+    KEY,
+    DefinitionError,
+    NewPart,
+    OldPart,
+    Operation,
+    Path,
+    Problem,
+    Strict,
+    invalid,
+    invalid_at,
+)
+from rules.operations.sql import DEFAULT_SCHEMA, NAME_LIMIT_BYTES, did_you_mean
+from rules.phases import HIDDEN_PREFIX, Strategy
+
+MAX_OPERATIONS = 50
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
+_DURATION = re.compile(r"([1-9][0-9]{0,5})(ms|s|min)")
+_MILLISECONDS = {"ms": 1, "s": 1000, "min": 60_000}
+_TABLE = re.compile(r'(?:("(?:[^"]|"")+"|[^".]+)\.)?("(?:[^"]|"")+"|[^".]+)')
+_SYSTEM_SCHEMAS = frozenset({"pg_catalog", "information_schema", "pg_toast", "pgjanus"})
+
+
+def _migration_name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise invalid(f"{text!r} cannot name a migration: up to 63 letters, digits and _ . - without spaces, "
+                      "the first a letter, a digit or _")  # fmt: skip
+    return text
+
+
+def _duration(text: str) -> str:
+    if not _DURATION.fullmatch(text):
+        raise invalid(f"{text!r} is not a length of time: give a whole number with its unit, such as 100ms, 5s or 1min")
+    return text
+
+
+def _milliseconds(text: str) -> int:
+    match = _DURATION.fullmatch(text)
+    assert match
+    return int(match[1]) * _MILLISECONDS[match[2]]
+
+
+def _table(value: object) -> TableName:
+    if isinstance(value, TableName):
+        return value
+    if not isinstance(value, str):
+        raise invalid("a table is wanted: its schema and name, such as public.users")
+    match = _TABLE.fullmatch(value)
+    if not match:
+        raise invalid(f"{value!r} is not a table: give its schema and name, such as public.users "
+                      '(a name with a dot in it in double quotes: public."odd.name")')  # fmt: skip
+    schema, name = (part and _unquoted(part) for part in match.groups())
+    table = TableName(schema or DEFAULT_SCHEMA, name)
+    for part in (table.schema, table.name):
+        if len(part.encode(errors="replace")) > NAME_LIMIT_BYTES or not part.strip() or not part.isprintable():
+            raise invalid(f"{part!r} cannot name a table or schema in PostgreSQL")
+    if table.schema in _SYSTEM_SCHEMAS or table.schema.startswith("pg_"):
+        raise invalid(f"{table} is a system table: only tables of your own can be migrated")
+    return table
+
+
+def _unquoted(part: str) -> str:
+    return part[1:-1].replace('""', '"') if part.startswith('"') else part
+
+
+def _table_text(table: TableName) -> str:
+    """The inverse of reading it."""
+    return ".".join(
+        '"' + part.replace('"', '""') + '"' if "." in part or '"' in part else part
+        for part in (table.schema, table.name)
+    )
+
+
+def _off(value: object) -> object:
+    """YAML 1.1 reads a bare `off` as false."""
+    return Guard.OFF.value if value is False else value
+
+
+Duration = Annotated[
+    StrictStr,
+    AfterValidator(_duration),
+    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["100ms", "5s", "1min"]}),
+]
+Table = Annotated[
+    TableName,
+    BeforeValidator(_table),
+    PlainSerializer(_table_text, return_type=str),
+    WithJsonSchema({"type": "string", "examples": ["public.users"]}),
+]
+
+
+class _OneKey:
+    """Reads `{kind: {…}}` as the operation of that kind, so that an error's path is the path in the file."""
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def body(kind: str) -> Callable[[object], object]:
+            return lambda entry: entry[kind] if isinstance(entry, Mapping) else entry
+
+        choices: dict[Any, CoreSchema] = {
+            kind: core_schema.no_info_before_validator_function(body(kind), handler.generate_schema(model))
+            for kind, model in OPERATIONS.items()
+        }
+        kinds = {model: kind for kind, model in OPERATIONS.items()}
+        return core_schema.no_info_before_validator_function(
+            _one_kind,
+            core_schema.tagged_union_schema(choices, discriminator=_kind_of),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda operation: {kinds[type(operation)]: operation.model_dump(mode="json", exclude_none=True)}
+            ),
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {
+            "oneOf": [
+                {
+                    "type": "object",
+                    "description": model.__doc__,
+                    "properties": {kind: model.in_field_order(handler(model.__pydantic_core_schema__))},
+                    "required": [kind],
+                    "additionalProperties": False,
+                }
+                for kind, model in OPERATIONS.items()
+            ]
+        }
+
+
+def _kind_of(entry: object) -> str | None:
+    if isinstance(entry, Mapping):
+        return str(next(iter(entry)))
+    return next((kind for kind, model in OPERATIONS.items() if isinstance(entry, model)), None)
+
+
+def _one_kind(entry: object) -> object:
+    if isinstance(entry, Operation):
+        return entry
+    kinds = ", ".join(OPERATIONS)
+    if not isinstance(entry, Mapping) or not entry:
+        raise invalid(f"an operation is written as `- kind: {{…}}`; the kinds are {kinds}")
+    first, *others = entry
+    if first not in OPERATIONS:
+        raise invalid_at([Problem((first, KEY), f"unknown operation {first!r}{did_you_mean(first, OPERATIONS)}: "
+                          f"one of {kinds}")])  # fmt: skip
+    if others:
+        raise invalid_at([Problem((others[0], KEY), f"a second key, {others[0]!r}, in one operation: "
+                          "start each operation with its own `-`, and indent what belongs to it")])  # fmt: skip
+    return entry
+
+
+class BackfillSpec(Strict):
+    """How hard the backfill may work."""
+
+    batch_target: Duration = "100ms"
+    """How long one batch should take; its size follows from that."""
+    max_lag: Duration = "5s"
+    """The backfill pauses while a replica is further behind than this."""
+
+
+class MigrationSpec(Strict):
+    """A pgjanus migration: one table, its operations, a strategy."""
+
+    migration: Annotated[StrictStr, AfterValidator(_migration_name)]
+    """The migration's name; the file's name if left out."""
+    table: Table
+    """The table, with its schema; the schema is `public` if left out. Case counts."""
+    strategy: Literal["dual_write", "dual_read", "both"] = "dual_write"
+    """Which ladder of phases the migration climbs."""
+    operations: tuple[Annotated[Operation, _OneKey()], ...] = Field(min_length=1, max_length=MAX_OPERATIONS)
+    """What changes: one operation per entry."""
+    backfill: BackfillSpec = BackfillSpec()
+    """How hard the backfill may work."""
+    guard: Annotated[Literal["heal", "reject", "off"], BeforeValidator(_off)] = "heal"
+    """What happens to a write that does not come through the proxy."""
+    on_unsupported: Literal["refuse", "observe"] = "refuse"
+    """What happens to a statement that cannot be rewritten exactly (`observe`: only in the phase `expanded`)."""
+
+    #: Where each part was written, if it came from a file.
+    _places: Mapping[Path, Place] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _operations_keep_apart(self) -> Self:
+        problems = list(self._collisions())
+        if problems:
+            raise invalid_at(problems)
+        return self
+
+    def _collisions(self) -> Iterator[Problem]:
+        taken: dict[str, str] = {}
+        for path, operation in self._operations():
+            parts: tuple[OldPart | NewPart, ...] = (*operation.old_parts(), *operation.new_parts())
+            for part in parts:
+                if part.name in taken:
+                    yield Problem(
+                        (*path, *part.name_path),
+                        f"{part.name} already belongs to {taken[part.name]}: each column may be in one operation only "
+                        "(change_columns does several things to a column at once)",
+                    )
+            label = f"operation {path[1] + 1 if isinstance(path[1], int) else path[1]}, {path[2]}"
+            taken |= {part.name: label for part in parts if part.name not in taken}
+        for path, operation in self._operations():
+            for part_, source in operation.outside_sources():
+                if source in taken:
+                    yield Problem(
+                        (*path, *part_.up_path),
+                        f"up of {part_.name} names {source}, which belongs to {taken[source]}: it may name only "
+                        "columns that stay as they are",
+                    )
+
+    def _operations(self) -> Iterator[tuple[Path, Operation]]:
+        kinds = {model: kind for kind, model in OPERATIONS.items()}
+        for at, operation in enumerate(self.operations):
+            yield ("operations", at, kinds[type(operation)]), operation
+
+    def placed(self, places: Mapping[Path, Place]) -> Self:
+        """The same, with the places that the errors of `compile` name; a path ending in `[key]` is the key's place."""
+        copy = self.model_copy()
+        copy._places = places
+        return copy
+
+    def __eq__(self, other: object) -> bool:
+        """Two specs are equal if they say the same, wherever they were read."""
+        return isinstance(other, MigrationSpec) and self.to_json() == other.to_json()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def compile(self, relation: Relation) -> Migration:
+        """The migration over the table as it is now; the same before the table was expanded and after.
+
+        Raises:
+            DefinitionError: the definition does not fit the table; all its mistakes, each with its place if it has one.
+        """
+        problems = list(self._misfits(relation))
+        changes = []
+        for path, operation in self._operations():
+            try:
+                changes.append(operation.compile(relation))
+            except DefinitionError as error:
+                problems += [Problem((*path, *p.path), p.message) for p in error.problems]
+        if problems:
+            raise DefinitionError(problems, self._places)
+        return Migration(
+            name=self.migration,
+            table=self.table,
+            strategy=Strategy(self.strategy),
+            changes=tuple(changes),
+            backfill=BackfillSettings(_milliseconds(self.backfill.batch_target), _milliseconds(self.backfill.max_lag)),
+            guard=Guard(self.guard),
+            on_unsupported=OnUnsupported(self.on_unsupported),
+        )
+
+    def _misfits(self, relation: Relation) -> Iterator[Problem]:
+        if relation.table != self.table:
+            yield Problem(("table",), f"the migration is for {self.table}, not for {relation.table}")
+        if relation.kind != "r":
+            kind = _KINDS.get(relation.kind, "not a table")
+            yield Problem(("table",), f"{self.table} is {kind}: only plain tables can be migrated yet")
+        gone = {part.name for _, operation in self._operations() for part in operation.old_parts()}
+        stays = any(c.name not in gone and not c.name.startswith(HIDDEN_PREFIX) for c in relation.columns)
+        if not stays and not any(operation.new_parts() for _, operation in self._operations()):
+            yield Problem(("operations",), f"{self.table} would have no column left: drop the table instead")
+
+    def to_json(self) -> dict[str, Any]:
+        """The whole definition, defaults included, for storing it as jsonb."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    @classmethod
+    def from_json(cls, definition: object) -> MigrationSpec:
+        """The inverse of `to_json`.
+
+        Raises:
+            DefinitionError: it is not a definition; every mistake with its path in it.
+        """
+        try:
+            return cls.model_validate(definition)
+        except ValidationError as error:
+            raise DefinitionError(problems_in(error)) from error
+
+
+_KINDS = {
+    "p": "a partitioned table",
+    "v": "a view",
+    "m": "a materialized view",
+    "f": "a foreign table",
+}
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a migration file, for editors."""
+    schema = MigrationSpec.model_json_schema()
+    # A file may leave its name to the file's name.
+    schema["required"].remove("migration")
+    _leave_null_out(schema)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _leave_null_out(node: object) -> None:
+    """An attribute that is not wanted is left out of the file; null is never right."""
+    if isinstance(node, list):
+        for item in node:
+            _leave_null_out(item)
+    elif isinstance(node, dict):
+        kinds = node.get("anyOf")
+        if isinstance(kinds, list) and {"type": "null"} in kinds:
+            (kind,) = (k for k in node.pop("anyOf") if k != {"type": "null"})
+            node.pop("default", None)
+            node.update(kind)
+        for value in node.values():
+            _leave_null_out(value)
+
+
+def problems_in(error: ValidationError) -> list[Problem]:
+    """pydantic's errors in our words: what is wrong, and what would be right."""
+    return [_explained(details) for details in error.errors(include_url=False) if not _is_echo(details)]
+
+
+def _is_echo(details: ErrorDetails) -> bool:
+    """pydantic counts only the valid items of a list, so a wrong one makes the list too short as well."""
+    return details["type"] == "too_short" and len(details["input"]) >= details["ctx"]["min_length"]
+
+
+def _explained(details: ErrorDetails) -> Problem:
+    path, given, context = details["loc"], details["input"], details.get("ctx", {})
+    match details["type"]:
+        case "pgjanus":
+            return Problem(path, details["msg"])
+        case "extra_forbidden":
+            keys = _keys_at(path[:-1])
+            hint = did_you_mean(str(path[-1]), keys)
+            return Problem((*path, KEY), f"unknown key {path[-1]!r}{hint}: the keys here are {', '.join(keys)}")
+        case "missing":
+            return Problem((*path[:-1], KEY), f"{path[-1]} is missing{_purpose(path)}")
+        case "literal_error":
+            expected = [str(value) for value in _literals_at(path)]
+            one_of = f"one of {', '.join(expected)}"
+            if not isinstance(given, str):
+                return Problem(path, f"{one_of} is wanted, not {_described(given)}")
+            return Problem(path, f"{given!r} is not known{did_you_mean(given, expected)}: {one_of}")
+        case "string_type":
+            return Problem(path, f"text is wanted, not {_described(given)}: put it in quotes")
+        case "bool_type":
+            return Problem(path, f"true or false is wanted, not {_described(given)}")
+        case "model_type" | "model_attributes_type" | "dict_type" | "dataclass_type":
+            return Problem(path, f"a mapping is wanted (`key: value` lines, indented), not {_described(given)}")
+        case "tuple_type":
+            return Problem(path, f"a list is wanted (lines that start with `-`), not {_described(given)}")
+        case "too_short":
+            return Problem(path, f"at least {context['min_length']} wanted, not {context['actual_length']}")
+        case "too_long":
+            return Problem(path, f"at most {context['max_length']} allowed")
+        case _:
+            return Problem(path, details["msg"])
+
+
+def _described(value: object) -> str:
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return f"a boolean ({'true' if value else 'false'})"
+        case str():
+            return "text"
+        case Mapping():
+            return "a mapping"
+        case list() | tuple():
+            return "a list"
+        case _:
+            return f"{value}"
+
+
+def _annotation_at(path: Path) -> Any:
+    """The type that the model wants at a path."""
+    here: Any = MigrationSpec
+    for part in path:
+        if here is Operation:
+            here = OPERATIONS[str(part)]
+        elif isinstance(here, type) and issubclass(here, BaseModel):
+            here = here.model_fields[str(part)].annotation
+        else:
+            while get_origin(here) is Annotated:
+                here = get_args(here)[0]
+            here = get_args(here)[0 if get_origin(here) is tuple else 1]
+        while get_origin(here) is Annotated:
+            here = get_args(here)[0]
+    return here
+
+
+def _keys_at(path: Path) -> list[str]:
+    model: type[Strict] = _annotation_at(path)
+    return model.field_order()
+
+
+def _literals_at(path: Path) -> tuple[Any, ...]:
+    return get_args(_annotation_at(path))
+
+
+def _purpose(path: Path) -> str:
+    field = _annotation_at(path[:-1]).model_fields[str(path[-1])]
+    text = (field.description or "").rstrip(".")
+    return f": {text[:1].lower()}{text[1:]}" if text else ""
