@@ -18,6 +18,8 @@ AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
 EXIT_REFUSED = 1
 EXIT_USAGE = 2
+EXIT_INTERRUPTED = 128 + 2
+EXIT_TERMINATED = 128 + 15
 
 
 def database_url_option(function: AnyFunction) -> AnyFunction:
@@ -44,12 +46,15 @@ def print_json(value: object) -> None:
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a command's coroutine. A refusal or a failing connection is one line on stderr and exit 1, never a traceback.
 
-    Ctrl-C cancels the coroutine, so that its `finally` blocks run, and exits with 130.
+    Ctrl-C cancels the coroutine, so that its `finally` blocks run, and exits with 130. A command
+    that cancels itself at SIGTERM exits with 143.
     """
     try:
         return asyncio.run(coroutine)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(EXIT_INTERRUPTED)
+    except asyncio.CancelledError:
+        sys.exit(EXIT_TERMINATED)
     except Exception as error:
         message = describe(error)
         if message is None:

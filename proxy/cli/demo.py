@@ -1,0 +1,49 @@
+"""`pgjanus demo`: a migration from the first to the last phase, on a PostgreSQL of its own, under live traffic."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+
+import click
+
+from proxy.cli.common import EXIT_REFUSED, run
+
+
+@click.command("demo", short_help="See all of it, on an embedded PostgreSQL with live traffic.")
+@click.option("--rows", default=200_000, show_default=True, type=click.IntRange(min=100), help="Rows of the table.")
+@click.option("--seed", default=None, type=int, help="Make the traffic's choices repeatable.")
+def command(rows: int, seed: int | None) -> None:
+    """Split a column of a table of 200,000 rows while two applications, one of each shape, read and write it.
+
+    Starts an embedded PostgreSQL 18 in a temporary directory, a proxy in front of it and both applications, walks
+    through all phases with one rollback on the way, and compares every row with what the applications were told.
+    """
+    from proxy.demo.screen import screen_for
+    from proxy.demo.walk import DemoError, run_demo
+
+    seed = time.time_ns() % 1_000_000 if seed is None else seed
+    terminal = sys.stdout.isatty()
+
+    async def demo() -> tuple[str, ...]:
+        task = asyncio.current_task()
+        assert task is not None
+        # Ctrl-C is asyncio's own; a plain `kill` should clean up just the same.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        with screen_for(terminal) as screen:
+            try:
+                result = await run_demo(screen, rows, seed)
+            except DemoError as error:
+                return (str(error),)
+        if not result.problems:
+            click.echo(str(result))
+        return result.problems
+
+    problems = run(demo())
+    if problems:
+        for problem in problems:
+            click.echo(f"demo: failed: {problem}", err=True)
+        click.echo(f"demo: the traffic's choices can be repeated with --seed {seed}", err=True)
+        sys.exit(EXIT_REFUSED)

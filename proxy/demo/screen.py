@@ -1,0 +1,145 @@
+"""What a person sees of the demo: one live picture on a terminal, plain lines on a pipe."""
+
+from __future__ import annotations
+
+import sys
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Final, Self
+
+import click
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from rules.phases import LADDERS, Strategy
+
+_PHASES: Final = tuple(phase.name for phase in LADDERS[Strategy.DUAL_WRITE])
+_PLAIN_EVERY_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """One application's numbers. `available` is False while a new application waits for its columns."""
+
+    label: str
+    available: bool
+    statements: int
+    per_second: float
+    slowest_ms: float
+    errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Everything that is shown at one moment. `phase` is '' before `start`; `rows_total` is 0 before the backfill."""
+
+    phase: str
+    rows_done: int
+    rows_total: int
+    traffic: tuple[Traffic, ...]
+
+
+class Screen(ABC):
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    @abstractmethod
+    def say(self, line: str) -> None:
+        """A sentence, or a line that a command printed."""
+
+    @abstractmethod
+    def command(self, line: str) -> None:
+        """A command as a user would type it, before it runs."""
+
+    @abstractmethod
+    def show(self, picture: Picture) -> None:
+        """Called a few times per second."""
+
+
+class PlainScreen(Screen):
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._next = 0.0
+        self._phase = ""
+
+    def _print(self, line: str) -> None:
+        click.echo(f"{time.monotonic() - self._started:6.1f}s  {line}")
+        sys.stdout.flush()
+
+    def say(self, line: str) -> None:
+        self._print(f"  {line}")
+
+    def command(self, line: str) -> None:
+        self._print(f"$ {line}")
+
+    def show(self, picture: Picture) -> None:
+        now = time.monotonic()
+        if now < self._next and picture.phase == self._phase:
+            return
+        self._next = now + _PLAIN_EVERY_SECONDS
+        self._phase = picture.phase
+        backfill = f" backfill={picture.rows_done}/{picture.rows_total}" if picture.rows_total else ""
+        traffic = " ".join(
+            f"{t.label}={t.per_second:.0f}/s,errors={t.errors}" if t.available else f"{t.label}=waiting"
+            for t in picture.traffic
+        )
+        self._print(f"  phase={picture.phase or '-'}{backfill} {traffic}")
+
+
+class LiveScreen(Screen):
+    def __init__(self) -> None:
+        self._live = Live(console=Console(), auto_refresh=False, transient=True)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def say(self, line: str) -> None:
+        self._live.console.print(Text(f"  {line}", style="dim"))
+
+    def command(self, line: str) -> None:
+        self._live.console.print(Text.assemble(("$ ", "dim"), (line, "bold")))
+
+    def show(self, picture: Picture) -> None:
+        self._live.update(Group("", _ladder(picture.phase), "", _traffic(picture)), refresh=True)
+
+
+def _ladder(current: str) -> Text:
+    reached = _PHASES.index(current) if current in _PHASES else -1
+    text = Text()
+    for index, name in enumerate(_PHASES):
+        style = "bold reverse" if index == reached else "green" if index < reached else "dim"
+        text.append(f" {name} ", style)
+        if index + 1 < len(_PHASES):
+            text.append(" → ", "dim")
+    return text
+
+
+def _traffic(picture: Picture) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("application", "statements", "per second", "slowest", "errors"):
+        table.add_column(heading, justify="left" if heading == "application" else "right")
+    for t in picture.traffic:
+        if t.available:
+            errors = Text(str(t.errors), "bold red" if t.errors else "green")
+            table.add_row(t.label, f"{t.statements:,}", f"{t.per_second:,.0f}", f"{t.slowest_ms:.0f} ms", errors)
+        else:
+            table.add_row(t.label, Text("waits for its columns", "dim"))
+    if picture.rows_total:
+        bar = ProgressBar(total=picture.rows_total, completed=picture.rows_done, width=30)
+        table.add_row("backfill", f"{picture.rows_done:,}", f"of {picture.rows_total:,}", bar)
+    return table
+
+
+def screen_for(terminal: bool) -> Screen:
+    return LiveScreen() if terminal else PlainScreen()
