@@ -1,0 +1,431 @@
+"""What pgjanus keeps in the database: schema `pgjanus`, the durable truth about phases.
+
+Everybody reads the definition of a migration and its phase from here, so N proxies can never disagree. Each change
+raises `pgjanus.epoch` by one and notifies channel `pgjanus`; the transaction that changes a phase also changes the
+table, so a crash leaves either both or neither.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+from proxy.database import Connection, load_relation
+from rules.catalog import Relation, TableName
+from rules.errors import PgjanusError
+from rules.migration import ManagedTable, Migration
+from rules.phases import ANNOUNCED, CONTRACTED, LADDERS, Phase, Strategy, phase_named
+from rules.spec import MigrationSpec
+
+CHANNEL = "pgjanus"
+SCHEMA_VERSION = 1
+
+#: First key of our advisory locks, which are all of the two-key kind; the second one says what is locked.
+LOCK_CLASS = 0x706A616E  # "pjan"
+INSTALL_LOCK = 0
+OPERATOR_LOCK = 1
+
+_DDL = """
+CREATE SCHEMA IF NOT EXISTS pgjanus;
+COMMENT ON SCHEMA pgjanus IS 'pgjanus: migrations, their phases, the proxies. Do not change by hand.';
+
+CREATE TABLE IF NOT EXISTS pgjanus.installation (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    version int NOT NULL,
+    installed_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE TABLE IF NOT EXISTS pgjanus.epoch (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    epoch bigint NOT NULL
+);
+CREATE TABLE IF NOT EXISTS pgjanus.migrations (
+    name text PRIMARY KEY,
+    table_schema text NOT NULL,
+    table_name text NOT NULL,
+    table_oid oid NOT NULL,
+    definition jsonb NOT NULL,
+    strategy text NOT NULL,
+    phase text NOT NULL,
+    hold_until timestamptz,
+    saved jsonb NOT NULL DEFAULT '{}',
+    created_at timestamptz NOT NULL DEFAULT now(),
+    changed_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE UNIQUE INDEX IF NOT EXISTS migrations_one_per_table
+    ON pgjanus.migrations (table_schema, table_name) WHERE phase <> 'contracted';
+CREATE TABLE IF NOT EXISTS pgjanus.proxies (
+    id uuid PRIMARY KEY,
+    application_name text NOT NULL,
+    host text NOT NULL,
+    pid int NOT NULL,
+    version text NOT NULL,
+    started_at timestamptz NOT NULL DEFAULT now(),
+    heartbeat_at timestamptz NOT NULL DEFAULT now(),
+    lease_until timestamptz NOT NULL,
+    epoch_acked bigint NOT NULL DEFAULT 0,
+    transactions int NOT NULL DEFAULT 0,
+    transactions_behind int NOT NULL DEFAULT 0,
+    oldest_behind_s double precision
+);
+CREATE TABLE IF NOT EXISTS pgjanus.history (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    migration text NOT NULL,
+    from_phase text,
+    to_phase text,
+    epoch bigint NOT NULL,
+    operator text NOT NULL,
+    note text NOT NULL DEFAULT ''
+);
+CREATE TABLE IF NOT EXISTS pgjanus.backfills (
+    migration text NOT NULL,
+    state text NOT NULL,
+    cursor text[],
+    rows_done bigint NOT NULL DEFAULT 0,
+    rows_total bigint,
+    done boolean NOT NULL DEFAULT false,
+    error text,
+    started_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (migration, state)
+);
+CREATE TABLE IF NOT EXISTS pgjanus.divergences (
+    migration text NOT NULL,
+    key jsonb NOT NULL,
+    old jsonb,
+    new jsonb,
+    found_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX IF NOT EXISTS divergences_of ON pgjanus.divergences (migration);
+INSERT INTO pgjanus.epoch (epoch) VALUES (1) ON CONFLICT DO NOTHING;
+INSERT INTO pgjanus.installation (version) VALUES (%d) ON CONFLICT DO NOTHING;
+"""
+
+
+class UnknownMigration(PgjanusError):
+    """no migration of that name: the names that there are, nearest first"""
+
+
+class NotInstalled(PgjanusError):
+    """this database has no schema pgjanus yet"""
+
+
+class WrongSchemaVersion(PgjanusError):
+    """the schema pgjanus in the database was made by another version of pgjanus"""
+
+
+@dataclass(frozen=True, slots=True)
+class RelaxedNotNull:
+    """A NOT NULL of an old column, lifted while nobody writes the old format; it has a name since PostgreSQL 18."""
+
+    column: str
+    constraint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationRow:
+    """One row of `pgjanus.migrations`. `is_held`: new transactions wait for the outcome of `contracted`."""
+
+    name: str
+    table: TableName
+    table_oid: int
+    definition: Mapping[str, Any]
+    strategy: Strategy
+    phase: Phase
+    hold_until: object | None = None
+    hold_expired: bool = False
+    relaxed: tuple[RelaxedNotNull, ...] = ()
+
+    @property
+    def is_active(self) -> bool:
+        return self.phase is not CONTRACTED
+
+    @property
+    def ladder(self) -> tuple[Phase, ...]:
+        return LADDERS[self.strategy]
+
+    def compile(self, relation: Relation) -> Migration:
+        """The migration over the table as it is now."""
+        return MigrationSpec.from_json(dict(self.definition)).compile(relation)
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyRow:
+    """One proxy as it reported itself; ages in seconds of the database's clock."""
+
+    id: str
+    application_name: str
+    host: str
+    pid: int
+    epoch_acked: int
+    heartbeat_age_s: float
+    is_live: bool
+    transactions: int
+    transactions_behind: int
+    oldest_behind_s: float | None
+
+    def __str__(self) -> str:
+        behind = ""
+        if self.transactions_behind:
+            age = f", the oldest for {self.oldest_behind_s:.0f} s" if self.oldest_behind_s is not None else ""
+            behind = f", {self.transactions_behind} transactions of an earlier epoch still open{age}"
+        return (
+            f"proxy {self.application_name} (host {self.host}, pid {self.pid}) is at epoch {self.epoch_acked}"
+            f"{behind}, heartbeat {self.heartbeat_age_s:.1f} s ago"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The epoch and all migrations, read in one transaction."""
+
+    epoch: int
+    migrations: tuple[MigrationRow, ...] = field(default=())
+
+
+async def is_installed(connection: Connection) -> bool:
+    """Raises WrongSchemaVersion where another version of pgjanus made the schema."""
+    if await connection.fetchval("SELECT to_regclass('pgjanus.installation')") is None:
+        return False
+    version = await connection.fetchval("SELECT version FROM pgjanus.installation")
+    if version != SCHEMA_VERSION:
+        raise WrongSchemaVersion(
+            f"schema pgjanus in the database has version {version}, this pgjanus needs {SCHEMA_VERSION}:"
+            " use the version of pgjanus that made it until no migration is open"
+        )
+    return True
+
+
+async def install(connection: Connection) -> None:
+    """Make schema pgjanus if it is not there; safe to call from many places at once."""
+    if await is_installed(connection):
+        return
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1::int4, $2::int4)", LOCK_CLASS, INSTALL_LOCK)
+        await connection.execute(_DDL % SCHEMA_VERSION)
+
+
+async def require_installed(connection: Connection) -> None:
+    if not await is_installed(connection):
+        raise NotInstalled("no migration was ever started in this database: pgjanus start FILE")
+
+
+_MIGRATIONS = """
+SELECT name, table_schema, table_name, table_oid::int8 AS table_oid, definition::text, strategy, phase, hold_until,
+       hold_until <= clock_timestamp() AS hold_expired, saved::text FROM pgjanus.migrations"""
+
+
+async def read_state(connection: Connection) -> State:
+    """One statement per table: call it inside a REPEATABLE READ transaction if more is read with it."""
+    epoch = await read_epoch(connection)
+    rows = await connection.fetch(f"{_MIGRATIONS} ORDER BY created_at, name")
+    return State(epoch, tuple(_migration_row(r) for r in rows))
+
+
+async def read_epoch(connection: Connection) -> int:
+    return int(await connection.fetchval("SELECT epoch FROM pgjanus.epoch"))
+
+
+async def read_migration(connection: Connection, name: str) -> MigrationRow:
+    """Raises UnknownMigration, which names the nearest one."""
+    row = await connection.fetchrow(f"{_MIGRATIONS} WHERE name = $1", name)
+    if row is not None:
+        return _migration_row(row)
+    names = [r[0] for r in await connection.fetch("SELECT name FROM pgjanus.migrations ORDER BY created_at, name")]
+    if not names:
+        raise UnknownMigration(f"there is no migration {name!r}, nor any other in this database: pgjanus start FILE")
+    raise UnknownMigration(f"there is no migration {name!r}{did_you_mean(name, names)} (there are: {', '.join(names)})")
+
+
+def did_you_mean(word: str, words: list[str]) -> str:
+    """`: did you mean 'x'?`, or nothing if none is near."""
+    near = get_close_matches(word, words, n=1)
+    return f": did you mean {near[0]!r}?" if near else ""
+
+
+def _migration_row(row: Mapping[str, Any]) -> MigrationRow:
+    strategy = Strategy(row["strategy"])
+    saved = json.loads(row["saved"])
+    return MigrationRow(
+        name=row["name"],
+        table=TableName(row["table_schema"], row["table_name"]),
+        table_oid=row["table_oid"],
+        definition=json.loads(row["definition"]),
+        strategy=strategy,
+        phase=phase_named(strategy, row["phase"]),
+        hold_until=row["hold_until"],
+        hold_expired=bool(row["hold_expired"]),
+        relaxed=tuple(RelaxedNotNull(r["column"], r.get("constraint")) for r in saved.get("relaxed_not_null", ())),
+    )
+
+
+async def read_managed_table(connection: Connection, name: str) -> tuple[MigrationRow, ManagedTable]:
+    """A migration that has not ended, compiled over its table as it is now."""
+    row = await read_migration(connection, name)
+    if not row.is_active:
+        raise PgjanusError(f"migration {name!r} is over: {row.table} has only its new columns")
+    relation = await load_relation(connection, row.table)
+    if relation is None or relation.oid != row.table_oid:
+        raise PgjanusError(
+            f"table {row.table} of migration {name!r} was dropped or renamed: bring it back, or pgjanus abort {name}"
+        )
+    return row, ManagedTable(row.compile(relation), row.phase, relation)
+
+
+# Changes. Each is called inside the caller's transaction.
+
+
+async def raise_epoch(connection: Connection) -> int:
+    """The next epoch; everybody who listens learns of it when the transaction commits."""
+    epoch = await connection.fetchval("UPDATE pgjanus.epoch SET epoch = epoch + 1 RETURNING epoch")
+    await connection.execute("SELECT pg_notify($1::text, $2::text)", CHANNEL, str(epoch))
+    return int(epoch)
+
+
+async def insert_migration(
+    connection: Connection, name: str, relation: Relation, strategy: Strategy, definition: Mapping[str, Any]
+) -> None:
+    """Register it in phase `announced`."""
+    await connection.execute(
+        "INSERT INTO pgjanus.migrations (name, table_schema, table_name, table_oid, definition, strategy, phase)"
+        " VALUES ($1, $2, $3, $4::int8::oid, $5::text::jsonb, $6, $7)",
+        *(name, relation.table.schema, relation.table.name, relation.oid),
+        *(json.dumps(definition), strategy.value, ANNOUNCED.name),
+    )
+
+
+async def delete_migration(connection: Connection, name: str) -> None:
+    """Forget the migration with what the worker kept of it; the history stays."""
+    await connection.execute("DELETE FROM pgjanus.migrations WHERE name = $1", name)
+    await connection.execute("DELETE FROM pgjanus.backfills WHERE migration = $1", name)
+    await connection.execute("DELETE FROM pgjanus.divergences WHERE migration = $1", name)
+
+
+async def set_phase(connection: Connection, row: MigrationRow, after: Phase) -> None:
+    """Compare and set: raises if the phase is no longer what `row` says."""
+    done = await connection.fetchval(
+        "UPDATE pgjanus.migrations SET phase = $3, hold_until = NULL, changed_at = clock_timestamp()"
+        " WHERE name = $1 AND phase = $2 RETURNING true",
+        *(row.name, row.phase.name, after.name),
+    )
+    if not done:
+        raise PgjanusError(f"migration {row.name!r} is no longer in phase {row.phase.name}: look at pgjanus status")
+
+
+async def save_relaxed(connection: Connection, name: str, relaxed: tuple[RelaxedNotNull, ...]) -> None:
+    saved = [{"column": r.column, "constraint": r.constraint} for r in relaxed]
+    await connection.execute(
+        "UPDATE pgjanus.migrations SET saved = jsonb_set(saved, '{relaxed_not_null}', $2::text::jsonb) WHERE name = $1",
+        *(name, json.dumps(saved)),
+    )
+
+
+async def set_hold(connection: Connection, name: str, seconds: float) -> None:
+    """New transactions wait from now on, for at most that long by the database's clock."""
+    await connection.execute(
+        "UPDATE pgjanus.migrations SET hold_until = clock_timestamp() + make_interval(secs => $2::float8)"
+        " WHERE name = $1",
+        *(name, seconds),
+    )
+
+
+async def clear_hold(connection: Connection, name: str) -> bool:
+    """Whether there was one."""
+    return bool(
+        await connection.fetchval(
+            "UPDATE pgjanus.migrations SET hold_until = NULL WHERE name = $1 AND hold_until IS NOT NULL RETURNING true",
+            name,
+        )
+    )
+
+
+async def clear_expired_holds(connection: Connection) -> bool:
+    """Lift holds whose operator is gone. Never waits: an operator who is just contracting has the row locked."""
+    cleared = await connection.fetch(
+        "UPDATE pgjanus.migrations SET hold_until = NULL WHERE name IN (SELECT name FROM pgjanus.migrations"
+        " WHERE hold_until <= clock_timestamp() FOR UPDATE SKIP LOCKED) RETURNING name"
+    )
+    return bool(cleared)
+
+
+async def lock_held_migration(connection: Connection, name: str) -> bool:
+    """Lock the migration's row; whether its hold is still in force."""
+    return bool(
+        await connection.fetchval(
+            "SELECT hold_until > clock_timestamp() FROM pgjanus.migrations WHERE name = $1 FOR UPDATE", name
+        )
+    )
+
+
+async def record(
+    connection: Connection, migration: str, before: Phase | None, after: Phase | None, epoch: int, note: str = ""
+) -> None:
+    """One line of history; the operator is the connection's user and application name."""
+    await connection.execute(
+        "INSERT INTO pgjanus.history (migration, from_phase, to_phase, epoch, operator, note)"
+        " VALUES ($1, $2, $3, $4, session_user || ' ' || current_setting('application_name'), $5)",
+        *(migration, before.name if before else None, after.name if after else None, epoch, note),
+    )
+
+
+# Proxies
+
+
+async def register_proxy(
+    connection: Connection, identity: str, application_name: str, host: str, pid: int, version: str, lease_s: float
+) -> None:
+    """Make oneself known, with nothing acknowledged. Do this before the first snapshot is read: whoever steps on
+    after that sees a proxy that has to acknowledge, and whoever stepped on before is seen in the snapshot."""
+    await connection.execute(
+        "INSERT INTO pgjanus.proxies (id, application_name, host, pid, version, lease_until)"
+        " VALUES ($1::text::uuid, $2, $3, $4, $5, clock_timestamp() + make_interval(secs => $6::float8))"
+        " ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until, heartbeat_at = clock_timestamp(),"
+        " epoch_acked = 0",
+        *(identity, application_name, host, pid, version, lease_s),
+    )
+
+
+async def forget_proxy(connection: Connection, identity: str) -> None:
+    """For a proxy that stops in order: nobody has to wait for its lease."""
+    await connection.execute("DELETE FROM pgjanus.proxies WHERE id = $1::text::uuid", identity)
+
+
+async def heartbeat(
+    connection: Connection,
+    identity: str,
+    lease_s: float,
+    epoch_acked: int,
+    *,
+    transactions: int,
+    transactions_behind: int,
+    oldest_behind_s: float | None,
+) -> int | None:
+    """Renew the lease, acknowledge, and read the epoch: one statement. None: the lease ran out, or the row is gone."""
+    epoch = await connection.fetchval(
+        "UPDATE pgjanus.proxies SET heartbeat_at = clock_timestamp(), epoch_acked = $3, transactions = $4,"
+        " lease_until = clock_timestamp() + make_interval(secs => $2::float8),"
+        " transactions_behind = $5, oldest_behind_s = $6"
+        " WHERE id = $1::text::uuid AND lease_until > clock_timestamp() RETURNING (SELECT epoch FROM pgjanus.epoch)",
+        *(identity, lease_s, epoch_acked, transactions, transactions_behind, oldest_behind_s),
+    )
+    return None if epoch is None else int(epoch)
+
+
+async def read_proxies(connection: Connection) -> tuple[ProxyRow, ...]:
+    """All that are registered, the longest running first; not live: the lease has run out."""
+    rows = await connection.fetch(
+        "SELECT id::text, application_name, host, pid, epoch_acked, lease_until > clock_timestamp() AS is_live,"
+        " extract(epoch FROM clock_timestamp() - heartbeat_at)::float8 AS heartbeat_age_s, transactions,"
+        " transactions_behind, oldest_behind_s FROM pgjanus.proxies ORDER BY started_at, id"
+    )
+    return tuple(ProxyRow(**dict(r)) for r in rows)
+
+
+async def forget_dead_proxies(connection: Connection, after_s: float) -> None:
+    """Drop rows of proxies whose lease ran out that long ago."""
+    await connection.execute(
+        "DELETE FROM pgjanus.proxies WHERE lease_until < clock_timestamp() - make_interval(secs => $1::float8)", after_s
+    )

@@ -1,0 +1,440 @@
+"""The proxy's side of a phase change: the current snapshot, who is pinned to it, the lease.
+
+    database ──NOTIFY, poll──► refresh ──► Snapshot(epoch k+1) ──try_pin──► transactions
+    database ◄──heartbeat: acknowledged = the lowest epoch that any transaction is pinned to
+
+A transaction keeps the snapshot of its first message; epoch k is acknowledged when none is pinned to an earlier one.
+While the lease stands, nobody steps on without that acknowledgement; when it cannot be renewed in time, managed
+tables are closed before it ends (`may_serve_managed`), by a clock that only runs forward.
+
+While a migration is contracted, new transactions are held. A hold ends only after its outcome was read in the
+database; one whose operator is gone is lifted there by whichever proxy comes first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import asyncpg
+
+from proxy import registry
+from proxy.database import Connection, catalog_fingerprint, connect, load_catalog
+from proxy.registry import CHANNEL, MigrationRow, State
+from rules.catalog import Catalog, TableName
+from rules.errors import PgjanusError
+from rules.migration import ManagedTable
+from rules.snapshot import Snapshot
+
+LEASE_SECONDS = 10.0
+#: Managed tables are closed that long before the lease ends: room for clocks that drift and for a slow statement.
+LEASE_MARGIN_SECONDS = 3.0
+POLL_SECONDS = 1.0
+#: How often the outcome of a hold is looked for, in case its notification is lost.
+HOLD_POLL_SECONDS = 0.05
+#: DDL by others is noticed at the latest after this time; at once when it passes through the proxy.
+CATALOG_POLL_SECONDS = 5.0
+_LONGEST_BACKOFF_SECONDS = 2.0
+_LOAD_ATTEMPTS = 5
+
+_CONNECTION_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, PgjanusError)
+
+Log = Callable[[str], None]
+
+
+class RolloutError(PgjanusError):
+    """what is registered in the database cannot be served: why, and what to do"""
+
+
+@dataclass(slots=True)
+class _Pins:
+    """Transactions on one snapshot. `superseded_at`: since when (monotonic) it is not the current one."""
+
+    snapshot: Snapshot
+    count: int = 0
+    superseded_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutStatus:
+    """What the status page shows. `closed` says why managed tables are not served, None if they are."""
+
+    epoch: int
+    acknowledged: int
+    transactions: int
+    transactions_behind: int
+    held: bool
+    last_hold_s: float | None
+    lease_left_s: float
+    closed: str | None
+
+
+class Rollout:
+    """One per proxy process (or worker). Every method but `start` and `stop` is cheap enough for each transaction.
+
+    Args:
+        url: the database whose tables are managed.
+        application_name: how this proxy is called in `status` and in messages.
+        log: gets one line for each thing worth knowing.
+        lease_s: how long after the last heartbeat the others wait for this proxy, in seconds.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        application_name: str = "pgjanus proxy",
+        log: Log = lambda line: None,
+        lease_s: float = LEASE_SECONDS,
+        poll_s: float = POLL_SECONDS,
+        catalog_poll_s: float = CATALOG_POLL_SECONDS,
+    ) -> None:
+        self._url = url
+        self._application_name = application_name
+        self._log = log
+        self._lease_s = lease_s
+        self._margin_s = min(LEASE_MARGIN_SECONDS, lease_s * 0.3)
+        self._poll_s = poll_s
+        self._catalog_poll_s = catalog_poll_s
+        self._id = str(uuid.uuid4())
+        self._connection: Connection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._waiting: list[Callable[[], None]] = []
+        self._held_since: float | None = None
+        self._last_hold_s: float | None = None
+        self._snapshot: Snapshot | None = None
+        self._fingerprint = ""
+        self._catalog_read_at = float("-inf")
+        self._pins: dict[int, _Pins] = {}
+        self._fenced: set[int] = set()
+        self._lease_until = float("-inf")
+        self._acknowledged = 0
+        self._closed: str | None = "the rollout has not been started"
+
+    # What sessions use
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The newest; for a transaction take `try_pin`."""
+        assert self._snapshot is not None, "start() first"
+        return self._snapshot
+
+    def try_pin(self) -> Snapshot | None:
+        """Pin a transaction that begins now to the newest snapshot; None while new transactions are held."""
+        if self._held_since is not None:
+            return None
+        snapshot = self.snapshot
+        self._pins[id(snapshot)].count += 1
+        return snapshot
+
+    def when_released(self, wake: Callable[[], None]) -> None:
+        """Call `wake` once, when the hold has ended; `try_pin` again then, there may be another one."""
+        if self._held_since is None:
+            wake()
+        else:
+            self._waiting.append(wake)
+
+    def unpin(self, snapshot: Snapshot) -> None:
+        """The transaction has ended. Once for each `try_pin`."""
+        pins = self._pins[id(snapshot)]
+        assert pins.count > 0, "unpin without a pin"
+        pins.count -= 1
+        if pins.count == 0 and snapshot is not self._snapshot:
+            del self._pins[id(snapshot)]
+            self._fenced.discard(id(snapshot))
+            self._wake.set()
+
+    def may_serve_managed(self, snapshot: Snapshot | None = None) -> bool:
+        """Whether a statement that touches a managed table may be sent now.
+
+        False when the lease may have ended, and then for good for transactions that were pinned to another epoch than
+        the one found afterwards: others may have stepped on without them. Without `snapshot`, any of those closes all.
+        """
+        if self._closed is not None or time.monotonic() >= self._lease_until:
+            return False
+        return not self._fenced if snapshot is None else id(snapshot) not in self._fenced
+
+    def catalog_changed(self) -> None:
+        """A client changed the schema (or may have): read the catalog again, soon."""
+        self._catalog_read_at = float("-inf")
+        self._wake.set()
+
+    @property
+    def closed_because(self) -> str | None:
+        """Why managed tables are not served, in words for a client; None if they are."""
+        if self._closed is not None:
+            return self._closed
+        if time.monotonic() >= self._lease_until:
+            return "the proxy has lost its connection to the database that says which phase holds"
+        return None
+
+    def status(self) -> RolloutStatus:
+        behind = [p for p in self._pins.values() if p.snapshot.epoch < self.snapshot.epoch]
+        return RolloutStatus(
+            epoch=self.snapshot.epoch,
+            acknowledged=self._acknowledged,
+            transactions=sum(p.count for p in self._pins.values()),
+            transactions_behind=sum(p.count for p in behind),
+            held=self._held_since is not None,
+            last_hold_s=self._last_hold_s,
+            lease_left_s=max(0.0, self._lease_until - time.monotonic()),
+            closed=self.closed_because,
+        )
+
+    # Life
+
+    async def start(self) -> None:
+        """Install schema `pgjanus` if it is missing, register, read the first snapshot.
+
+        Raises:
+            DatabaseUnreachable: no connection.
+            RolloutError: the schema cannot be made, or what is registered cannot be served.
+        """
+        connection = await connect(self._url, self._application_name)
+        try:
+            await registry.install(connection)
+        except asyncpg.InsufficientPrivilegeError as error:
+            await connection.close()
+            raise RolloutError(
+                "schema pgjanus is not in the database and this role may not make it:"
+                " GRANT CREATE ON DATABASE … TO it, or start a migration as the owner first"
+            ) from error
+        try:
+            await self._attach(connection)
+            if self._snapshot is None:
+                raise RolloutError(self._closed or "nothing could be read from schema pgjanus")
+        except BaseException:
+            self._drop_connection()
+            raise
+        self._task = asyncio.create_task(self._run(), name="rollout")
+
+    async def stop(self) -> None:
+        """Leave in order: nobody has to wait for the lease."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        self._closed = "the proxy is stopping"
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(*_CONNECTION_ERRORS):
+                async with asyncio.timeout(2):
+                    await registry.forget_proxy(connection, self._id)
+                    await connection.close()
+            connection.terminate()
+
+    async def _run(self) -> None:
+        backoff_s = 0.1
+        while True:
+            try:
+                if self._connection is None:
+                    await self._attach(await connect(self._url, self._application_name, timeout=self._lease_s / 2))
+                    self._log("connected to the database again")
+                await self._wait()
+                await self._tick()
+                backoff_s = 0.1
+            except _CONNECTION_ERRORS as error:
+                self._log(f"the control connection failed: {' '.join(str(error).split()) or type(error).__name__}")
+                self._drop_connection()
+                await asyncio.sleep(backoff_s)
+                backoff_s = min(backoff_s * 2, _LONGEST_BACKOFF_SECONDS)
+
+    def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+    async def _wait(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(HOLD_POLL_SECONDS if self._held_since is not None else self._poll_s):
+                await self._wake.wait()
+        self._wake.clear()
+
+    async def _attach(self, connection: Connection) -> None:
+        self._connection = connection
+        connection.add_termination_listener(lambda _: self._wake.set())
+        await connection.add_listener(CHANNEL, self._notified)
+        await self._tick()
+
+    def _notified(self, *_: Any) -> None:
+        self._wake.set()
+
+    # One turn: renew the lease, look for news, acknowledge
+
+    async def _tick(self) -> None:
+        assert self._connection is not None
+        async with asyncio.timeout(self._lease_s / 2):
+            epoch = await self._heartbeat(self._connection)
+            if self._needs_refresh(epoch):
+                await self._refresh(self._connection)
+                if self._closed is None and self._lowest_pinned() != self._acknowledged:
+                    await self._heartbeat(self._connection)
+
+    def _needs_refresh(self, epoch: int) -> bool:
+        return (
+            self._snapshot is None
+            or self._closed is not None
+            or self._held_since is not None
+            or epoch != self._snapshot.epoch
+            or time.monotonic() - self._catalog_read_at >= self._catalog_poll_s
+        )
+
+    def _lowest_pinned(self) -> int:
+        """The epoch that is acknowledged: no transaction is at an earlier one. 0 as long as nothing can be served."""
+        if self._snapshot is None or self._closed is not None:
+            return 0
+        return min((p.snapshot.epoch for p in self._pins.values() if p.count), default=self._snapshot.epoch)
+
+    async def _heartbeat(self, connection: Connection) -> int:
+        acknowledged = self._lowest_pinned()
+        behind = [p for p in self._pins.values() if p.count and p.superseded_at is not None]
+        now = time.monotonic()
+        epoch = await registry.heartbeat(
+            connection,
+            self._id,
+            self._lease_s,
+            acknowledged,
+            transactions=sum(p.count for p in self._pins.values()),
+            transactions_behind=sum(p.count for p in behind),
+            oldest_behind_s=max((now - p.superseded_at for p in behind if p.superseded_at is not None), default=None),
+        )
+        if epoch is None:
+            return await self._register(connection)
+        self._lease_until = now + self._lease_s - self._margin_s
+        self._acknowledged = acknowledged
+        return epoch
+
+    async def _register(self, connection: Connection) -> int:
+        """For the first time, or because the lease has run out: others may have stepped on, so whatever is not at the
+        epoch found now stays closed until it ends."""
+        now = time.monotonic()
+        await registry.register_proxy(
+            connection,
+            self._id,
+            self._application_name,
+            socket.gethostname(),
+            os.getpid(),
+            _version(),
+            self._lease_s,
+        )
+        epoch = await registry.read_epoch(connection)
+        if self._snapshot is not None:
+            self._log(f"the lease had run out: registered again at epoch {epoch}")
+        self._fenced |= {key for key, pins in self._pins.items() if pins.count and pins.snapshot.epoch != epoch}
+        self._acknowledged = 0
+        self._lease_until = now + self._lease_s - self._margin_s
+        return epoch
+
+    async def _refresh(self, connection: Connection) -> None:
+        if self._held_since is not None:
+            await self._lift_abandoned_hold(connection)
+        state, catalog = await self._read(connection)
+        problem = self._adopt_state(state, catalog)
+        if problem is not None:
+            if self._closed != problem:
+                self._log(f"managed tables are closed: {problem}")
+            self._closed = problem
+        elif self._closed is not None:
+            if self._acknowledged:
+                self._log("managed tables are served again")
+            self._closed = None
+        self._hold(any(row.hold_until is not None for row in state.migrations))
+
+    def _adopt_state(self, state: State, catalog: Catalog) -> str | None:
+        """Make it the current snapshot if it says anything new; or why it cannot be served. The previous snapshot stays
+        then, so that its tables are still known as managed, and refused."""
+        current = self._snapshot
+        if current is not None and state.epoch < current.epoch:
+            return (
+                f"the epoch in the database went back from {current.epoch} to {state.epoch} (a restore or a failover?):"
+                " look at the migrations, then restart the proxy"
+            )
+        try:
+            tables = _managed_tables(state, catalog)
+        except PgjanusError as error:
+            return str(error)
+        if current is None or (current.epoch, current.catalog, current.tables) != (state.epoch, catalog, tables):
+            self._adopt(Snapshot(state.epoch, catalog, tables))
+        return None
+
+    async def _read(self, connection: Connection) -> tuple[State, Catalog]:
+        """Registry and catalog as of one moment.
+
+        Functions such as format_type look at the catalog as it is now rather than at the transaction's snapshot, so a
+        load during which something changed is done again.
+        """
+        for _ in range(_LOAD_ATTEMPTS):
+            read_at = time.monotonic()
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                # pg_get_expr locks the table: somebody's ALTER must not cost us the lease.
+                await connection.execute("SET LOCAL lock_timeout = '1s'")
+                state = await registry.read_state(connection)
+                fingerprint = await catalog_fingerprint(connection)
+                if self._snapshot is not None and fingerprint == self._fingerprint:
+                    self._catalog_read_at = read_at
+                    return state, self._snapshot.catalog
+                catalog = await load_catalog(connection)
+            if await catalog_fingerprint(connection) == fingerprint:
+                self._catalog_read_at, self._fingerprint = read_at, fingerprint
+                if self._snapshot is not None and self._snapshot.catalog == catalog:
+                    catalog = self._snapshot.catalog
+                return state, catalog
+        raise RolloutError("the catalog changes faster than it can be read")
+
+    def _adopt(self, snapshot: Snapshot) -> None:
+        previous, self._snapshot = self._snapshot, snapshot
+        if previous is not None:
+            pins = self._pins[id(previous)]
+            if pins.count:
+                pins.superseded_at = time.monotonic()
+            else:
+                del self._pins[id(previous)]
+        self._pins[id(snapshot)] = _Pins(snapshot)
+
+    async def _lift_abandoned_hold(self, connection: Connection) -> None:
+        async with connection.transaction():
+            if await registry.clear_expired_holds(connection):
+                await registry.raise_epoch(connection)
+                self._log("lifted a hold whose operator is gone")
+
+    def _hold(self, held: bool) -> None:
+        if held and self._held_since is None:
+            self._held_since = time.monotonic()
+        elif not held and self._held_since is not None:
+            self._last_hold_s = time.monotonic() - self._held_since
+            self._held_since = None
+            self._log(f"new transactions were held for {self._last_hold_s * 1000:.0f} ms")
+            waiting, self._waiting = self._waiting, []
+            for wake in waiting:
+                wake()
+
+
+def _managed_tables(state: State, catalog: Catalog) -> dict[TableName, ManagedTable]:
+    """Raises PgjanusError if a registered migration does not fit its table (any more)."""
+    return {row.table: _managed_table(row, catalog) for row in state.migrations if row.is_active}
+
+
+def _managed_table(row: MigrationRow, catalog: Catalog) -> ManagedTable:
+    relation = catalog.relations.get(row.table)
+    if relation is None or relation.oid != row.table_oid:
+        raise RolloutError(
+            f"table {row.table} of migration {row.name!r} was dropped or renamed:"
+            f" bring it back, or pgjanus abort {row.name}"
+        )
+    return ManagedTable(row.compile(relation), row.phase, relation)
+
+
+def _version() -> str:
+    try:
+        return version("pgjanus")
+    except PackageNotFoundError:
+        return "unknown"
