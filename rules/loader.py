@@ -16,8 +16,9 @@ from pydantic import ValidationError
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from rules.errors import Place
+from rules.explanations import problems_in
 from rules.operations.base import KEY, DefinitionError, Path, Problem
-from rules.spec import MigrationSpec, problems_in
+from rules.spec import MigrationSpec
 
 MAX_FILE_CHARS = 256 * 1024
 MAX_DEPTH = 20
@@ -73,7 +74,7 @@ def load_text(text: str, file: str) -> MigrationSpec:
     try:
         spec = MigrationSpec.model_validate({"migration": stem, **value})
     except ValidationError as error:
-        problems = [document.told_as_written(problem) for problem in problems_in(error)]
+        problems = [document.told_as_written(problem) for problem in problems_in(error, MigrationSpec)]
         raise DefinitionError(problems, document.places) from error
     return spec.placed(document.places)
 

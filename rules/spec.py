@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     Field,
     GetCoreSchemaHandler,
@@ -24,10 +23,11 @@ from pydantic import (
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, ErrorDetails, core_schema
+from pydantic_core import CoreSchema, core_schema
 
 from rules.catalog import Relation, TableName
 from rules.errors import Place
+from rules.explanations import problems_in
 from rules.migration import BackfillSettings, Guard, Migration, OnUnsupported
 from rules.operations import OPERATIONS
 from rules.operations.base import (
@@ -304,7 +304,7 @@ class MigrationSpec(Strict):
         try:
             return cls.model_validate(definition)
         except ValidationError as error:
-            raise DefinitionError(problems_in(error)) from error
+            raise DefinitionError(problems_in(error, cls)) from error
 
 
 _KINDS = {
@@ -337,94 +337,3 @@ def _leave_null_out(node: object) -> None:
             node.update(kind)
         for value in node.values():
             _leave_null_out(value)
-
-
-def problems_in(error: ValidationError) -> list[Problem]:
-    """pydantic's errors in our words: what is wrong, and what would be right."""
-    return [_explained(details) for details in error.errors(include_url=False) if not _is_echo(details)]
-
-
-def _is_echo(details: ErrorDetails) -> bool:
-    """pydantic counts only the valid items of a list, so a wrong one makes the list too short as well."""
-    return details["type"] == "too_short" and len(details["input"]) >= details["ctx"]["min_length"]
-
-
-def _explained(details: ErrorDetails) -> Problem:
-    path, given, context = details["loc"], details["input"], details.get("ctx", {})
-    match details["type"]:
-        case "pgjanus":
-            return Problem(path, details["msg"])
-        case "extra_forbidden":
-            keys = _keys_at(path[:-1])
-            hint = did_you_mean(str(path[-1]), keys)
-            return Problem((*path, KEY), f"unknown key {path[-1]!r}{hint}: the keys here are {', '.join(keys)}")
-        case "missing":
-            return Problem((*path[:-1], KEY), f"{path[-1]} is missing{_purpose(path)}")
-        case "literal_error":
-            expected = [str(value) for value in _literals_at(path)]
-            one_of = f"one of {', '.join(expected)}"
-            if not isinstance(given, str):
-                return Problem(path, f"{one_of} is wanted, not {_described(given)}")
-            return Problem(path, f"{given!r} is not known{did_you_mean(given, expected)}: {one_of}")
-        case "string_type":
-            return Problem(path, f"text is wanted, not {_described(given)}: put it in quotes")
-        case "bool_type":
-            return Problem(path, f"true or false is wanted, not {_described(given)}")
-        case "model_type" | "model_attributes_type" | "dict_type" | "dataclass_type":
-            return Problem(path, f"a mapping is wanted (`key: value` lines, indented), not {_described(given)}")
-        case "tuple_type":
-            return Problem(path, f"a list is wanted (lines that start with `-`), not {_described(given)}")
-        case "too_short":
-            return Problem(path, f"at least {context['min_length']} wanted, not {context['actual_length']}")
-        case "too_long":
-            return Problem(path, f"at most {context['max_length']} allowed")
-        case _:
-            return Problem(path, details["msg"])
-
-
-def _described(value: object) -> str:
-    match value:
-        case None:
-            return "nothing"
-        case bool():
-            return f"a boolean ({'true' if value else 'false'})"
-        case str():
-            return "text"
-        case Mapping():
-            return "a mapping"
-        case list() | tuple():
-            return "a list"
-        case _:
-            return f"{value}"
-
-
-def _annotation_at(path: Path) -> Any:
-    """The type that the model wants at a path."""
-    here: Any = MigrationSpec
-    for part in path:
-        if here is Operation:
-            here = OPERATIONS[str(part)]
-        elif isinstance(here, type) and issubclass(here, BaseModel):
-            here = here.model_fields[str(part)].annotation
-        else:
-            while get_origin(here) is Annotated:
-                here = get_args(here)[0]
-            here = get_args(here)[0 if get_origin(here) is tuple else 1]
-        while get_origin(here) is Annotated:
-            here = get_args(here)[0]
-    return here
-
-
-def _keys_at(path: Path) -> list[str]:
-    model: type[Strict] = _annotation_at(path)
-    return model.field_order()
-
-
-def _literals_at(path: Path) -> tuple[Any, ...]:
-    return get_args(_annotation_at(path))
-
-
-def _purpose(path: Path) -> str:
-    field = _annotation_at(path[:-1]).model_fields[str(path[-1])]
-    text = (field.description or "").rstrip(".")
-    return f": {text[:1].lower()}{text[1:]}" if text else ""
