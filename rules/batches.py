@@ -1,0 +1,315 @@
+"""SQL of the backfill's batches and of the verification's chunks, walked along a key.
+
+One walk serves both: rows in key order after a cursor, a limited number at a time. A table without a usable key
+is walked along `ctid`, which behaves like any other key of one column except that rows may move past the cursor;
+nothing depends on the cursor being right, because the end of a backfill is decided by a scan (TRAPS.md C10).
+
+    WITH batch AS (SELECT key … WHERE key > cursor AND <state> ORDER BY key LIMIT n FOR NO KEY UPDATE SKIP LOCKED)
+    UPDATE t SET <values computed from t itself> FROM batch WHERE t.key = batch.key AND <state>
+
+Values are computed from the target row, never from the batch: under READ COMMITTED only the target is read
+again after a wait, so a value carried over from the batch would be a lost update (TRAPS.md C1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from rules import reads
+from rules.catalog import TableName
+from rules.changes import ColumnChange, quote_identifier, quote_literal, quote_table
+from rules.migration import Migration
+from rules.phases import (
+    NEW_IS_VALID_FROM,
+    OLD_IS_VALID_BELOW,
+    STATE_COLUMN,
+    Phase,
+    Reads,
+    RowState,
+    Shape,
+    Strategy,
+    neighbours,
+    phase_named,
+)
+
+_STATE = f"t.{quote_identifier(STATE_COLUMN)}"
+
+
+class Equality(Enum):
+    """How two values of a type are compared for "the same".
+
+    `COLLATED`: collatable, so compared under collation "C", byte by byte; two columns of different collations
+    cannot be compared otherwise. `AS_TEXT`: the type has no equality (json, xml, point …).
+    """
+
+    PLAIN = "plain"
+    COLLATED = "collated"
+    AS_TEXT = "as_text"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyColumn:
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Columns that identify a row and whose order an index gives. A cursor is a tuple of their values as text."""
+
+    columns: tuple[KeyColumn, ...]
+
+    @property
+    def is_physical(self) -> bool:
+        """Whether it is a row's place in the file: it changes with each update of the row."""
+        return self == PHYSICAL_KEY
+
+    def describe(self, values: tuple[str, ...]) -> str:
+        """`id=7` or `tenant=3, id=7`."""
+        return ", ".join(f"{c.name}={v}" for c, v in zip(self.columns, values, strict=True))
+
+
+#: For a table without a primary key and without a unique index over NOT NULL columns.
+PHYSICAL_KEY = Key((KeyColumn("ctid", "tid"),))
+
+
+def states_to_empty(strategy: Strategy, phase_name: str) -> tuple[RowState, ...]:
+    """What the worker empties in a phase: a neighbour's reads forbid it, and this phase's writers do not make it."""
+    phase = phase_named(strategy, phase_name)
+    if phase.policy is None or not phase.expanded:
+        return ()
+    forbidden = {n.policy.reads.forbids for n in neighbours(strategy, phase_name) if n and n.policy}
+    return tuple(s for s in (RowState.OLD, RowState.NEW) if s in forbidden and s is not phase.policy.writes.leaves)
+
+
+def in_state(state: RowState, code: str = _STATE) -> str:
+    """SQL condition: a row is in that state; `code` is the SQL of its stored code."""
+    match state:
+        case RowState.OLD:
+            return f"{code} < {NEW_IS_VALID_FROM}"
+        case RowState.NEW:
+            return f"{code} >= {OLD_IS_VALID_BELOW}"
+        case RowState.BOTH:
+            return f"{code} >= {NEW_IS_VALID_FROM} AND {code} < {OLD_IS_VALID_BELOW}"
+
+
+def converted(change: ColumnChange, into: Shape) -> tuple[tuple[str, str], ...]:
+    """(physical column, SQL of its value computed from the other side), as a canonical read computes it."""
+    return tuple((c.physical, reads.converted(change, c, into, "t.")) for c in change.side(into))
+
+
+def _assignments(migration: Migration, into: Shape) -> str:
+    pairs = [p for change in migration.changes for p in converted(change, into)]
+    state = RowState.BOTH.next_code(_STATE)
+    return ", ".join(f"{quote_identifier(name)} = {sql}" for name, sql in [*pairs, (STATE_COLUMN, state)])
+
+
+def target_shape(state: RowState) -> Shape:
+    """The format that a row in that state lacks."""
+    assert state is not RowState.BOTH
+    return Shape.NEW if state is RowState.OLD else Shape.OLD
+
+
+def _key(key: Key, row: str) -> list[str]:
+    return [f"{row}.{c.name if key.is_physical else quote_identifier(c.name)}" for c in key.columns]
+
+
+def _after(key: Key, first_parameter: int) -> str:
+    values = [f"${first_parameter + i}::text::{c.type}" for i, c in enumerate(key.columns)]
+    return f"({', '.join(_key(key, 't'))}) > ({', '.join(values)})"
+
+
+def _ordered(key: Key) -> str:
+    # A scan along ctid is in order by nature; asking for the order would sort the rest of the table for each batch.
+    return "" if key.is_physical else f" ORDER BY {', '.join(_key(key, 't'))}"
+
+
+def _values(key: Key, row: str) -> str:
+    return f"ARRAY[{', '.join(f'{c}::text' for c in _key(key, row))}]"
+
+
+def _last(key: Key, relation: str) -> str:
+    order = ", ".join(f"{c} DESC" for c in _key(key, "k"))
+    return f"(SELECT {_values(key, 'k')} FROM {relation} AS k ORDER BY {order} LIMIT 1)"
+
+
+def _same_key(key: Key, left: str, right: str) -> str:
+    return " AND ".join(f"{a} = {b}" for a, b in zip(_key(key, left), _key(key, right), strict=True))
+
+
+def batch_sql(migration: Migration, key: Key, state: RowState, *, after: bool, wait: bool) -> str:
+    """One batch of rows that leave `state` for `both`.
+
+    Parameters: $1 how many rows at most; if `after`, then the cursor's values as text. Result: one row
+    `(met bigint, done bigint, last text[])`: rows locked, rows converted, the last key (None if none was met).
+    """
+    table = quote_table(migration.table)
+    columns = ", ".join(_key(key, "t"))
+    where = (f"{_after(key, 2)} AND " if after else "") + in_state(state)
+    return (
+        f"WITH batch AS MATERIALIZED (SELECT {columns} FROM {table} AS t WHERE {where}{_ordered(key)} LIMIT $1::int8"
+        f" FOR NO KEY UPDATE{'' if wait else ' SKIP LOCKED'}),"
+        f" done AS (UPDATE {table} AS t SET {_assignments(migration, target_shape(state))}"
+        f" FROM batch WHERE {_same_key(key, 't', 'batch')} AND {in_state(state)} RETURNING 1)"
+        f" SELECT (SELECT count(*) FROM batch), (SELECT count(*) FROM done), {_last(key, 'batch')}"
+    )
+
+
+def sample_sql(migration: Migration, key: Key, state: RowState) -> str:
+    """One batch of $1 rows, showing what it changes: rows of `(key text[], before json text, after json text)`."""
+    table = quote_table(migration.table)
+    columns = ", ".join(_key(key, "t"))
+    before = _json_of(migration, target_shape(state).other)
+    after = _json_of(migration, target_shape(state))
+    return (
+        f"WITH batch AS MATERIALIZED (SELECT {columns} FROM {table} AS t WHERE {in_state(state)}{_ordered(key)}"
+        f" LIMIT $1::int8 FOR NO KEY UPDATE SKIP LOCKED)"
+        f" UPDATE {table} AS t SET {_assignments(migration, target_shape(state))}"
+        f" FROM batch WHERE {_same_key(key, 't', 'batch')} AND {in_state(state)}"
+        f" RETURNING {_values(key, 'batch')}, {before}, {after}"
+    )
+
+
+def _json_of(migration: Migration, shape: Shape) -> str:
+    columns = [c for change in migration.changes for c in change.side(shape)]
+    pairs = ", ".join(f"{quote_literal(c.name)}, t.{quote_identifier(c.physical)}" for c in columns)
+    return f"json_build_object({pairs})::text"
+
+
+def values_sql(migration: Migration, key: Key) -> str:
+    """Both formats of the row of the key given by $1 … (as text): one row of two texts, JSON under visible names."""
+    old, new = _json_of(migration, Shape.OLD), _json_of(migration, Shape.NEW)
+    return f"SELECT {old}, {new} FROM {quote_table(migration.table)} AS t WHERE {_is(key)}"
+
+
+def _is(key: Key) -> str:
+    pairs = zip(_key(key, "t"), key.columns, strict=True)
+    return " AND ".join(f"{name} = ${i}::text::{column.type}" for i, (name, column) in enumerate(pairs, 1))
+
+
+def next_key_sql(migration: Migration, key: Key, state: RowState, *, after: bool, wait: bool) -> str:
+    """Lock the next row in that state and give its key. Parameters: the cursor's values if `after`."""
+    where = (f"{_after(key, 1)} AND " if after else "") + in_state(state)
+    return (
+        f"SELECT {_values(key, 't')} FROM {quote_table(migration.table)} AS t WHERE {where}{_ordered(key)}"
+        f" LIMIT 1 FOR NO KEY UPDATE{'' if wait else ' SKIP LOCKED'}"
+    )
+
+
+def one_row_sql(migration: Migration, key: Key, state: RowState) -> str:
+    """Convert exactly the row of the key given by $1 … (as text)."""
+    return (
+        f"UPDATE {quote_table(migration.table)} AS t SET {_assignments(migration, target_shape(state))}"
+        f" WHERE {_is(key)} AND {in_state(state)}"
+    )
+
+
+def count_sql(table: TableName, state: RowState) -> str:
+    return f"SELECT count(*) FROM {quote_table(table)} AS t WHERE {in_state(state)}"
+
+
+def any_left_sql(table: TableName, state: RowState) -> str:
+    return f"SELECT EXISTS (SELECT FROM {quote_table(table)} AS t WHERE {in_state(state)})"
+
+
+# Verification
+
+
+def same_value(left: str, right: str, equality: Equality) -> str:
+    """SQL that is true where two values of one type are the same, NULL being the same as NULL."""
+    match equality:
+        case Equality.PLAIN:
+            return f"({left}) IS NOT DISTINCT FROM ({right})"
+        case Equality.COLLATED:
+            return f'({left}) COLLATE "C" IS NOT DISTINCT FROM ({right}) COLLATE "C"'
+        case Equality.AS_TEXT:
+            return f'({left})::text COLLATE "C" IS NOT DISTINCT FROM ({right})::text COLLATE "C"'
+
+
+def agrees(change: ColumnChange, into: Shape, equality: Mapping[str, Equality]) -> str:
+    """SQL that is true where the columns of one side are what the other side converts to."""
+    types = {c.physical: c.type for c in change.side(into)}
+    return " AND ".join(
+        same_value(f"t.{quote_identifier(name)}", sql, equality.get(types[name], Equality.PLAIN))
+        for name, sql in converted(change, into)
+    )
+
+
+def describe_change(change: ColumnChange) -> str:
+    """`full_name ↔ first_name, last_name`."""
+    return " ↔ ".join(", ".join(c.name for c in side) for side in (change.old, change.new))
+
+
+def _comparable(migration: Migration) -> tuple[ColumnChange, ...]:
+    # An added or dropped column has nothing to agree with: after its first value clients write what they like.
+    return tuple(c for c in migration.changes if c.old and c.new)
+
+
+def _diverges(change: ColumnChange, equality: Mapping[str, Equality]) -> str:
+    new, old = agrees(change, Shape.NEW, equality), agrees(change, Shape.OLD, equality)
+    return f"{in_state(RowState.BOTH)} AND NOT (({new}) OR ({old}))"
+
+
+def chunk_sql(migration: Migration, phase: Phase, key: Key, equality: Mapping[str, Equality], *, after: bool) -> str:
+    """Check one chunk of rows.
+
+    Parameters: $1 how many rows, $2 how many findings to list at most, then the cursor's values if `after`. Result: one
+    row `(rows bigint, divergent bigint, forbidden bigint, last text[], keys text[][], reasons text[])`.
+    """
+    assert phase.policy is not None
+    forbidden = phase.policy.reads.forbids
+    cases = [
+        f"CASE WHEN {_diverges(c, equality)} THEN {quote_literal(describe_change(c))} END"
+        for c in _comparable(migration)
+    ]
+    reason = f"nullif(concat_ws('; ', {', '.join(cases)}), '')" if cases else "NULL::text"
+    where = f" WHERE {_after(key, 3)}" if after else ""
+    other = f"row state {forbidden.value}, which phase {phase.name} forbids" if forbidden else ""
+    return (
+        f"WITH chunk AS MATERIALIZED (SELECT {', '.join(_key(key, 't'))}, {reason} AS _reason,"
+        f" {in_state(forbidden) if forbidden else 'false'} AS _forbidden"
+        f" FROM {quote_table(migration.table)} AS t{where}{_ordered(key)} LIMIT $1::int8),"
+        f" found AS MATERIALIZED (SELECT {_values(key, 'c')} AS key, coalesce(_reason,"
+        f" {quote_literal(other)}) AS reason"
+        f" FROM chunk AS c WHERE _reason IS NOT NULL OR _forbidden LIMIT $2::int8)"
+        f" SELECT (SELECT count(*) FROM chunk), (SELECT count(*) FROM chunk WHERE _reason IS NOT NULL),"
+        f" (SELECT count(*) FROM chunk WHERE _forbidden), {_last(key, 'chunk')},"
+        f" (SELECT array_agg(key) FROM found), (SELECT array_agg(reason) FROM found)"
+    )
+
+
+def truth(reads: Reads) -> Shape:
+    """The format that a phase holds true where the two of one row differ: the one that clients read."""
+    return Shape.NEW if reads is Reads.NEW else Shape.OLD
+
+
+def repair_sql(
+    migration: Migration, phase: Phase, key: Key, equality: Mapping[str, Equality], *, after: bool
+) -> str | None:
+    """Derive the other format again in one chunk's divergent rows; only the changes that diverge are touched.
+
+    Parameters as `batch_sql`. Result: `(met bigint, done bigint, last text[])`. None if nothing can diverge.
+    """
+    assert phase.policy is not None
+    comparable = _comparable(migration)
+    if not comparable:
+        return None
+    into = truth(phase.policy.reads).other
+    table = quote_table(migration.table)
+    assignments = []
+    for change in comparable:
+        for name, sql in converted(change, into):
+            column = quote_identifier(name)
+            assignments.append(f"{column} = CASE WHEN {_diverges(change, equality)} THEN {sql} ELSE t.{column} END")
+    assignments.append(f"{quote_identifier(STATE_COLUMN)} = {RowState.BOTH.next_code(_STATE)}")
+    wrong = "(" + " OR ".join(f"({_diverges(c, equality)})" for c in comparable) + ")"
+    where = (f"{_after(key, 2)} AND " if after else "") + wrong
+    return (
+        f"WITH batch AS MATERIALIZED (SELECT {', '.join(_key(key, 't'))} FROM {table} AS t WHERE {where}{_ordered(key)}"
+        f" LIMIT $1::int8 FOR NO KEY UPDATE),"
+        f" done AS (UPDATE {table} AS t SET {', '.join(assignments)}"
+        f" FROM batch WHERE {_same_key(key, 't', 'batch')} AND {wrong} RETURNING 1)"
+        f" SELECT (SELECT count(*) FROM batch), (SELECT count(*) FROM done), {_last(key, 'batch')}"
+    )

@@ -1,0 +1,124 @@
+"""Edits at source positions, so that everything a client wrote survives unless we mean to change it.
+
+A piece of new text is either literal SQL or a `Span` of the client's text; a span is rendered with the edits that
+fall into it, so that an expression can be moved or used twice and still be read in the client's shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from rules.changes import Expression
+from rules.plan import PositionMap
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Characters [start, end) of the client's text."""
+
+    start: int
+    end: int
+
+
+Piece = str | Span
+Pieces = tuple[Piece, ...]
+
+
+def joined(separator: str, items: Iterable[Pieces]) -> Pieces:
+    """Pieces with a separator between the items."""
+    out: list[Piece] = []
+    for item in items:
+        if out:
+            out.append(separator)
+        out.extend(item)
+    return tuple(out)
+
+
+def expression_pieces(expression: Expression, column: Callable[[str], Pieces]) -> Pieces:
+    """`Expression.render` for pieces: an `up` or `down` in parentheses, `column(name)` in place of each column."""
+    out: list[Piece] = ["("]
+    for i, part in enumerate(expression.parts):
+        if i % 2:
+            out.extend(column(part))
+        else:
+            out.append(part)
+    return (*out, ")")
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Replace [start, end) by `pieces`; an insertion has start == end. `cause` is the client's position that errors point at."""
+
+    start: int
+    end: int
+    pieces: Pieces
+    cause: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    text: str
+    client_start: int
+    moves: bool
+
+
+class Edits:
+    """Collects the edits of one text and applies them all at once.
+
+    Edits may nest only in this way: an outer edit's pieces contain spans, and the inner edits lie inside those spans.
+    """
+
+    def __init__(self, sql: str) -> None:
+        self._sql = sql
+        self._edits: list[Edit] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._edits)
+
+    def replace(self, start: int, end: int, *pieces: Piece) -> None:
+        edit = Edit(start, end, pieces)
+        if edit not in self._edits:
+            self._edits.append(edit)
+
+    def insert(self, position: int, *pieces: Piece) -> None:
+        self._edits.append(Edit(position, position, pieces))
+
+    def apply(self) -> tuple[str, PositionMap]:
+        """The rewritten text, and the way back to the client's positions."""
+        runs = self._render(0, len(self._sql), excluded=None)
+        at, starts = 0, []
+        for run in runs:
+            starts.append((at, run.client_start, run.moves))
+            at += len(run.text)
+        return "".join(run.text for run in runs), PositionMap(tuple(starts))
+
+    def text(self, start: int, end: int) -> str:
+        """One span, rendered."""
+        return "".join(run.text for run in self._render(start, end, excluded=None))
+
+    def _inside(self, start: int, end: int, excluded: Edit | None) -> list[Edit]:
+        found = [e for e in self._edits if e is not excluded and start <= e.start and e.end <= end]
+        # At one position insertions come first, in the order in which they were made; a wider edit comes before what it holds.
+        found.sort(key=lambda e: (e.start, e.end > e.start, -e.end))
+        return found
+
+    def _render(self, start: int, end: int, excluded: Edit | None) -> list[_Run]:
+        runs: list[_Run] = []
+        at = start
+        for edit in self._inside(start, end, excluded):
+            if edit.start < at:
+                continue  # lies inside an edit that was just rendered, which renders it in its own spans
+            if excluded is not None and edit.start == edit.end and edit.start in (start, end):
+                continue  # an insertion on the edge of a span belongs to what stands outside of it
+            if edit.start > at:
+                runs.append(_Run(self._sql[at : edit.start], at, True))
+            for piece in edit.pieces:
+                if isinstance(piece, Span):
+                    runs += self._render(piece.start, piece.end, excluded=edit)
+                elif piece:
+                    runs.append(_Run(piece, edit.cause if edit.cause is not None else edit.start, False))
+            at = max(at, edit.end)
+        if at < end:
+            runs.append(_Run(self._sql[at:end], at, True))
+        return runs

@@ -1,0 +1,179 @@
+"""Who owns a column name: range-table entries, scopes, and PostgreSQL's rules for looking names up in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rules.catalog import Relation, TableName
+from rules.changes import quote_identifier
+from rules.errors import UNDEFINED_COLUMN, Refusal
+from rules.migration import Client, ManagedTable
+from rules.phases import HIDDEN_PREFIX
+from rules.plan import FieldPatch
+from rules.reads import find_column, is_stored
+from rules.snapshot import Snapshot
+
+AMBIGUOUS_COLUMN = "42702"
+SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One member of a FROM list, or a DML target, as the statement can name it.
+
+    `columns` maps what a client sees to the patch that its description needs (None: the server describes it right);
+    it is None itself where the columns cannot be known. `hidden` are names that the server would find here and
+    this client must not.
+    """
+
+    name: str | None
+    columns: Mapping[str, FieldPatch | None] | None
+    managed: ManagedTable | None = None
+    table: TableName | None = None
+    hidden: frozenset[str] = frozenset()
+    qualified_only: bool = False
+
+    @property
+    def qualifier(self) -> str:
+        return quote_identifier(self.name) + "." if self.name is not None else ""
+
+    def renamed(self, name: str, *, qualified_only: bool = False) -> Entry:
+        return Entry(name, self.columns, self.managed, None, self.hidden, qualified_only)
+
+
+@dataclass(eq=False)
+class Level:
+    """One query's scope. `merged` are names that JOIN USING made one column of."""
+
+    parent: Level | None
+    entries: list[Entry] = field(default_factory=list)
+    merged: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`captured` says that a hidden column of a nearer scope would take the name, so it has to be qualified."""
+
+    entry: Entry
+    captured: bool = False
+
+
+class Lookup:
+    """Name resolution for one client against one snapshot."""
+
+    def __init__(self, snapshot: Snapshot, client: Client) -> None:
+        self.snapshot = snapshot
+        self.client = client
+        managed = snapshot.tables.values()
+        self._bare_names = {t.name for t in snapshot.tables}
+        self.interesting: frozenset[str] = frozenset(
+            name
+            for table in managed
+            for change in table.migration.changes
+            for side in (change.old, change.new)
+            for column in side
+            for name in (column.name, column.physical)
+        )
+
+    def relation(self, schema: str | None, name: str) -> Relation | None:
+        """The catalog's relation of that name as this session sees it; None if it is not known."""
+        catalog = self.snapshot.catalog
+        if schema is not None:
+            return catalog.relations.get(TableName(schema, name))
+        schemas = catalog.schemas_of(name)
+        if name in self._bare_names:
+            if name in self.client.shadowed:
+                raise Refusal(
+                    f'"{name}" may mean a temporary table of this session or a managed table',
+                    "Write the schema in front of the table's name.",
+                )
+            if len(schemas) > 1 and self.client.search_path is None:
+                raise Refusal(
+                    f'"{name}" exists in several schemas ({", ".join(schemas)}), and this server does not report search_path',
+                    "Write the schema in front of the table's name.",
+                )
+        if self.client.search_path is not None:
+            schemas = tuple(s for s in self.client.search_path if s in schemas)
+        return catalog.relations.get(TableName(schemas[0], name)) if schemas else None
+
+    def table_entry(self, schema: str | None, name: str, alias: str | None) -> Entry:
+        relation = self.relation(schema, name)
+        label = alias or name
+        if relation is None:
+            return Entry(label, None)
+        table = None if alias else relation.table
+        managed = self.snapshot.tables.get(relation.table)
+        if managed is None:
+            return Entry(label, dict.fromkeys(c.name for c in relation.columns), table=table)
+        shape = self.client.shape
+        columns: dict[str, FieldPatch | None] = {}
+        for visible, column in managed.visible(shape):
+            changed = find_column(managed, shape, visible) is not None and not is_stored(managed, shape)
+            patch = FieldPatch(visible, relation.oid, column.attnum, column.type_oid, column.typmod) if changed else None
+            columns[visible] = patch
+        hidden = frozenset(
+            c.name for c in relation.columns if c.name not in columns and not c.name.startswith(HIDDEN_PREFIX)
+        )
+        return Entry(label, columns, managed, table, hidden)
+
+    def column(self, level: Level, name: str, position: int) -> Found | None:
+        """Who owns a bare name; None if it is nobody that we know (a system column, a typing mistake, an unknown relation's column)."""
+        uncertain = captured = False
+        scope: Level | None = level
+        while scope is not None:
+            if name in scope.merged:
+                return None
+            entries = [e for e in scope.entries if not e.qualified_only]
+            owners = [e for e in entries if e.columns is not None and name in e.columns]
+            unknown = any(e.columns is None for e in entries)
+            if len(owners) > 1:
+                if any(e.managed for e in owners):
+                    raise Refusal(
+                        f'column reference "{name}" is ambiguous',
+                        sqlstate=AMBIGUOUS_COLUMN,
+                        position=position,
+                    )
+                return None
+            if owners:
+                if (unknown or uncertain) and (owners[0].managed or captured) and name in self.interesting:
+                    raise Refusal(
+                        f'it is not known whose column "{name}" is, because the columns of another item in FROM are not known',
+                        "Write the table's name or alias in front of the column.",
+                        position=position,
+                    )
+                return Found(owners[0], captured)
+            uncertain = uncertain or unknown
+            captured = captured or any(name in e.hidden for e in entries)
+            scope = scope.parent
+        if captured and not uncertain and self.entry(level, name) is None:
+            raise _undefined(name, position)
+        if captured and uncertain:
+            raise Refusal(
+                f'it is not known whose column "{name}" is', "Write the table's name or alias in front of it.", position=position
+            )
+        return None
+
+    def entry(self, level: Level, name: str, schema: str | None = None) -> Entry | None:
+        """The range-table entry called `name`, from the innermost scope outwards."""
+        scope: Level | None = level
+        while scope is not None:
+            for entry in scope.entries:
+                if entry.name == name and (schema is None or (entry.table is not None and entry.table.schema == schema)):
+                    return entry
+            scope = scope.parent
+        return None
+
+    def qualified(self, entry: Entry, name: str, position: int) -> bool:
+        """Whether `entry.name` is a visible column; refuses where the server would find something that this client must not see."""
+        if entry.columns is None or name in entry.columns:
+            return entry.columns is not None
+        if entry.managed is not None and name not in SYSTEM_COLUMNS:
+            if name in entry.hidden or not is_stored(entry.managed, self.client.shape):
+                raise _undefined(f"{entry.name}.{name}", position, quoted=False)
+        return False
+
+
+def _undefined(name: str, position: int, *, quoted: bool = True) -> Refusal:
+    shown = f'"{name}"' if quoted else name
+    return Refusal(f"column {shown} does not exist", sqlstate=UNDEFINED_COLUMN, position=position)

@@ -1,0 +1,209 @@
+"""`plan`: a client's text in, one of `Untouched`, `Rewrite`, `Refuse` out.
+
+    parse → concerns_us → resolve (scope) → rewrite (statements/) → check
+
+Nothing here guesses: whatever is not understood and names a managed table ends as `Refuse`.
+"""
+
+from __future__ import annotations
+
+from pglast.parser import ParseError, parse_sql_json
+
+from rules.errors import UNDEFINED_COLUMN, Refusal
+from rules.fragments import Edits
+from rules.migration import Client, ManagedTable
+from rules.names import Entry, Lookup
+from rules.phases import HIDDEN_PREFIX, Shape
+from rules.plan import Plan, Refuse, ResultPatch, Rewrite, Untouched
+from rules.scope import QUERIES, Analyser, Analysis
+from rules.snapshot import Snapshot
+from rules.source import Node, SourceText, unwrap, walk
+from rules.statements import check_other, result_patch, rewrite_copy, rewrite_insert, rewrite_reads, rewrite_set
+
+_CURSOR_WITH_HOLD = 0x0020  # CURSOR_OPT_HOLD in nodes/parsenodes.h
+
+
+def plan(sql: str, snapshot: Snapshot, client: Client) -> Plan:
+    """Decide what happens to one text (one or several statements) of a client.
+
+    Never raises on any text: what cannot be parsed is left to the server, whose error is the better one, and what is too
+    deep to be read is refused if it may concern a managed table.
+    """
+    if not snapshot.may_concern(sql) or "\0" in sql:
+        return Untouched()
+    names = ", ".join(sorted(t.migration.name for t in snapshot.tables.values()))
+    try:
+        source = SourceText(sql)
+    except ParseError:
+        return _unparsed(sql, names)
+    except (RecursionError, UnicodeEncodeError):
+        return Refuse(Refusal("this statement is nested too deeply to be rewritten", "Split it into smaller ones."), names)
+    planner = _Planner(source, Lookup(snapshot, client))
+    try:
+        return planner.plan()
+    except Refusal as refusal:
+        return Refuse(refusal, planner.migrations() or names)
+    except RecursionError:
+        return Refuse(Refusal("this statement is nested too deeply to be rewritten", "Split it into smaller ones."), names)
+
+
+def _unparsed(sql: str, names: str) -> Plan:
+    """A text that our grammar rejects. The server rejects it too, unless it is newer than our grammar, or the text is huge."""
+    if len(sql) > 10_000:
+        return Refuse(Refusal("this statement is too large or too deep to be parsed for rewriting"), names)
+    return Untouched()
+
+
+class _Planner:
+    """One text."""
+
+    def __init__(self, source: SourceText, lookup: Lookup) -> None:
+        self._source = source
+        self._lookup = lookup
+        self._edits = Edits(source.sql)
+        self._touched: list[Entry] = []
+
+    def migrations(self) -> str:
+        """Names of the migrations that the text concerns, as far as it was read."""
+        return ", ".join(dict.fromkeys(e.managed.migration.name for e in self._touched if e.managed))
+
+    def plan(self) -> Plan:
+        results: list[ResultPatch | None] = []
+        for statement in self._source.statements:
+            kind, node = unwrap(statement["stmt"])
+            if not self._concerns(node, kind):
+                results.append(None)
+                continue
+            self._check_names(statement)
+            results.append(self._statement(kind, node))
+        if not self._edits and not any(results):
+            return Untouched()
+        sql, positions = self._edits.apply()
+        self._check(sql)
+        return Rewrite(sql, positions, tuple(results))
+
+    # --- steps -----------------------------------------------------------------------------------------------
+
+    def _concerns(self, node: Node, kind: str) -> bool:
+        """Whether a statement names a managed table as a table anywhere, CTE names of the same spelling included."""
+        names = {t.name for t in self._lookup.snapshot.tables}
+        if kind in ("DropStmt", "CommentStmt"):
+            return any(n in names for n in _object_names(node)) and self._named_table(node) is not None
+        return any(body.get("relname") in names for key, body in walk({kind: node}) if "relname" in body)
+
+    def _check_names(self, statement: Node) -> None:
+        """Reserved names do not exist for clients."""
+        start = self._source.char(statement.get("stmt_location", 0))
+        length = statement.get("stmt_len", 0)
+        end = self._source.char(statement.get("stmt_location", 0) + length) if length else len(self._source.sql)
+        text = self._source.sql
+        for token in self._source.tokens[self._source.token_at(start) :]:
+            if token.start >= end:
+                return
+            word = text[token.start : token.end]
+            if token.kind in ("IDENT", "UIDENT") and HIDDEN_PREFIX in word.lower():
+                raise Refusal(f"column {word} does not exist", sqlstate=UNDEFINED_COLUMN, position=token.start)
+
+    def _statement(self, kind: str, node: Node) -> ResultPatch | None:
+        match kind:
+            case _ if kind in QUERIES:
+                return result_patch(self._query(kind, node).outputs)
+            case "ExplainStmt":
+                inner_kind, inner = unwrap(node["query"])
+                if inner_kind == "CreateTableAsStmt":
+                    inner_kind, inner = unwrap(inner["query"])
+                if inner_kind in QUERIES:
+                    self._query(inner_kind, inner)
+                return None
+            case "CopyStmt" if "query" in node:
+                self._query(*unwrap(node["query"]))
+                return None
+            case "CopyStmt":
+                return self._copy(node)
+            case "DeclareCursorStmt" if not node.get("options", 0) & _CURSOR_WITH_HOLD:
+                self._query(*unwrap(node["query"]))
+                return None
+            case "CreateTableAsStmt" if node.get("objtype", "OBJECT_TABLE") == "OBJECT_TABLE":
+                inner_kind, inner = unwrap(node["query"])
+                if inner_kind in QUERIES:
+                    self._query(inner_kind, inner)
+                return None
+            case _:
+                return self._other(kind, node)
+
+    def _query(self, kind: str, node: Node) -> Analysis:
+        analyser = Analyser(self._source, self._lookup)
+        try:
+            analysis = analyser.analyse(kind, node)
+        finally:
+            self._touched += analyser.result.touched
+        shape = self._lookup.client.shape
+        self._check_shape()
+        if "intoClause" in node and "rel" in node.get("intoClause", {}):
+            pass  # SELECT INTO names a new table; what it selects is read like any query
+        rewrite_reads(self._source, self._edits, analysis, shape)
+        for write in analysis.writes:
+            if write.kind == "UpdateStmt":
+                rewrite_set(self._source, self._edits, write.entry, write.node["targetList"], shape)
+            else:
+                rewrite_insert(self._source, self._edits, write.entry, write.node, shape)
+        return analysis
+
+    def _copy(self, node: Node) -> None:
+        relation = node["relation"]
+        entry = self._lookup.table_entry(relation.get("schemaname"), relation["relname"], None)
+        if entry.managed is None:
+            return
+        self._touched.append(entry)
+        self._check_shape()
+        rewrite_copy(self._source, self._edits, entry, node, self._lookup.client.shape)
+
+    def _other(self, kind: str, node: Node) -> None:
+        table = self._named_table(node)
+        if table is not None:
+            self._touched.append(Entry(None, None, table))
+            check_other(kind, node, table, self._position(node))
+
+    def _named_table(self, node: Node) -> ManagedTable | None:
+        """The first managed table that a statement names (in a RangeVar, or in the object list of DROP and COMMENT)."""
+        found: list[tuple[str | None, str]] = [
+            (body.get("schemaname"), body["relname"]) for _, body in walk({"": node}) if "relname" in body
+        ]
+        names = _object_names(node)
+        found += [(names[i - 1] if i else None, n) for i, n in enumerate(names)] + [(None, n) for n in names]
+        for schema, name in found:
+            relation = self._lookup.relation(schema, name)
+            if relation is not None and relation.table in self._lookup.snapshot.tables:
+                return self._lookup.snapshot.tables[relation.table]
+        return None
+
+    def _position(self, node: Node) -> int:
+        places = [self._source.location(body) for _, body in walk({"": node}) if "relname" in body]
+        return min(places, default=0)
+
+    def _check_shape(self) -> None:
+        for entry in self._touched:
+            if entry.managed and not entry.managed.phase.expanded and self._lookup.client.shape is Shape.NEW:
+                raise Refusal(
+                    f"the new shape of table {entry.managed.relation.table} is not available yet in phase {entry.managed.phase.name}",
+                    "Connect again when the migration has reached phase expanded.",
+                )
+
+    def _check(self, sql: str) -> None:
+        """What we made must at least be as many statements as the client sent: a last net under our own mistakes."""
+        try:
+            parse_sql_json(sql)
+        except ParseError as error:
+            raise Refusal(
+                f"the rewritten statement is not valid SQL ({error.args[0]}), so nothing was sent",
+                "Please report this statement as a bug.",
+            ) from error
+
+
+def _object_names(node: Node) -> list[str]:
+    """Names in the object list of DROP, COMMENT and their like, flattened."""
+    found: list[str] = []
+    for key, body in walk({"": {k: node[k] for k in ("objects", "object") if k in node}}):
+        if key == "String":
+            found.append(str(body.get("sval", "")))
+    return found

@@ -1,0 +1,61 @@
+"""The one canonical expression by which a managed column is read, for each shape and policy.
+
+It has the same text in predicates, target lists, ORDER BY and indexes, because PostgreSQL matches an index only on the
+same expression.
+"""
+
+from __future__ import annotations
+
+from rules.changes import ColumnChange, ManagedColumn, quote_identifier
+from rules.migration import ManagedTable
+from rules.phases import NEW_IS_VALID_FROM, OLD_IS_VALID_BELOW, STATE_COLUMN, Shape
+
+
+def find_column(table: ManagedTable, shape: Shape, name: str) -> tuple[ColumnChange, ManagedColumn] | None:
+    """The change and column that a client of that shape means by `name`, if it is a managed one."""
+    for change in table.migration.changes:
+        for column in change.side(shape):
+            if column.name == name:
+                return change, column
+    return None
+
+
+def physical(qualifier: str, column: str) -> str:
+    """SQL of a column as it is stored; `qualifier` is SQL such as `"u".` or empty."""
+    return qualifier + quote_identifier(column)
+
+
+def converted(change: ColumnChange, column: ManagedColumn, shape: Shape, qualifier: str) -> str:
+    """SQL that computes a column of `shape` from the stored columns of the other side."""
+    names = {c.name: c.physical for c in change.side(shape.other)}
+    expression = change.into(shape)[column.name]
+    return f"({expression.render(lambda name: physical(qualifier, names.get(name, name)))})::{column.type}"
+
+
+def by_row_state(change: ColumnChange, column: ManagedColumn, shape: Shape, qualifier: str) -> str:
+    """SQL that takes the shape's own format where the row state says it is valid, and converts the other one elsewhere.
+
+    Two WHENs and no ELSE: a null-extended row of an outer join has no state and has to read as NULL.
+    """
+    state = physical(qualifier, STATE_COLUMN)
+    own = physical(qualifier, column.physical)
+    other = converted(change, column, shape, qualifier)
+    if shape is Shape.NEW:
+        valid, invalid = f"{state} >= {NEW_IS_VALID_FROM}", f"{state} < {NEW_IS_VALID_FROM}"
+    else:
+        valid, invalid = f"{state} < {OLD_IS_VALID_BELOW}", f"{state} >= {OLD_IS_VALID_BELOW}"
+    return f"(CASE WHEN {valid} THEN {own} WHEN {invalid} THEN {other} END)"
+
+
+def is_stored(table: ManagedTable, shape: Shape) -> bool:
+    """Whether every row's own format of that shape is valid, so that the bare column is the value."""
+    return table.policy.reads.is_always_valid(shape)
+
+
+def read_column(
+    table: ManagedTable, change: ColumnChange, column: ManagedColumn, shape: Shape, qualifier: str
+) -> str:
+    """SQL of a managed column's value as a client of that shape must see it in this phase."""
+    if is_stored(table, shape):
+        return physical(qualifier, column.physical)
+    return by_row_state(change, column, shape, qualifier)

@@ -1,0 +1,558 @@
+"""Analysis: walks a statement once, depth first, and says what every name in it means. It edits nothing.
+
+The result is an `Analysis`: which column references are managed columns, where stars stand and what they stand for,
+which output columns would lose their name, which INSERT/UPDATE nodes write to a managed table, and what the
+statement returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rules.changes import quote_identifier
+from rules.errors import Refusal
+from rules.labels import label_of, label_reference
+from rules.names import Entry, Found, Level, Lookup
+from rules.plan import FieldPatch
+from rules.reads import find_column, is_stored
+from rules.source import DOT, Node, SourceText, string, unwrap
+
+QUERIES = ("SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt")
+#: An output column: its name and patch; None stands for a star of unknown width.
+Output = tuple[str, FieldPatch | None] | None
+Columns = Mapping[str, FieldPatch | None] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A column of `entry` named at [start, end); `bare` if nothing stood in front of it."""
+
+    start: int
+    end: int
+    entry: Entry
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class StarItem:
+    """What one item of FROM gives to a star: a whole entry, or one column that JOIN USING merged (`entry` None)."""
+
+    entry: Entry | None
+    column: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Star:
+    start: int
+    end: int
+    items: tuple[StarItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """An output column that is named after the reference at `reference_start`; `first` is the item's first token."""
+
+    first_token: int
+    reference_start: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """An INSERT or UPDATE node (kind is its name) on a managed table, and what its target is called."""
+
+    kind: str
+    node: Node
+    entry: Entry
+    start: int
+
+
+@dataclass(slots=True)
+class Analysis:
+    references: list[Reference] = field(default_factory=list)
+    stars: list[Star] = field(default_factory=list)
+    labels: list[Label] = field(default_factory=list)
+    writes: list[Write] = field(default_factory=list)
+    outputs: list[Output] = field(default_factory=list)
+    touched: list[Entry] = field(default_factory=list)
+
+    def migrations(self) -> str:
+        return ", ".join(dict.fromkeys(e.managed.migration.name for e in self.touched if e.managed))
+
+
+class Analyser:
+    """One statement of a text; `analyse` may be called once."""
+
+    def __init__(self, source: SourceText, lookup: Lookup) -> None:
+        self._source = source
+        self._lookup = lookup
+        self.result = Analysis()
+
+    def analyse(self, kind: str, node: Node) -> Analysis:
+        """`kind` is one of QUERIES."""
+        self.result.outputs = self._query(kind, node, None, {})
+        return self.result
+
+    # --- queries ---------------------------------------------------------------------------------------------
+
+    def _query(self, kind: str, node: Node, parent: Level | None, ctes: Mapping[str, Columns]) -> list[Output]:
+        ctes = self._with(node.get("withClause"), parent, ctes)
+        match kind:
+            case "SelectStmt":
+                return self._select(node, parent, ctes)
+            case "InsertStmt":
+                return self._insert(node, parent, ctes)
+            case "UpdateStmt" | "DeleteStmt":
+                return self._update_or_delete(kind, node, parent, ctes)
+            case "MergeStmt":
+                return self._merge(node, parent, ctes)
+        raise Refusal(f"{kind} is not known here")
+
+    def _with(self, clause: Node | None, parent: Level | None, ctes: Mapping[str, Columns]) -> Mapping[str, Columns]:
+        if not clause:
+            return ctes
+        known = dict(ctes)
+        recursive = clause.get("recursive", False)
+        if recursive:  # every CTE of the list is visible in all of them
+            for item in clause["ctes"]:
+                cte = item["CommonTableExpr"]
+                known[cte["ctename"]] = _names_of_query(cte)
+        for item in clause["ctes"]:
+            cte = item["CommonTableExpr"]
+            kind, body = unwrap(cte["ctequery"])
+            outputs = self._query(kind, body, parent, known)
+            columns = _renamed(outputs, [string(n) for n in cte.get("aliascolnames", [])])
+            if recursive and columns is None:
+                columns = known[cte["ctename"]]
+            known[cte["ctename"]] = columns
+        return known
+
+    def _select(self, node: Node, parent: Level | None, ctes: Mapping[str, Columns]) -> list[Output]:
+        if node.get("op", "SETOP_NONE") != "SETOP_NONE":
+            left = self._query("SelectStmt", node["larg"], parent, ctes)
+            self._query("SelectStmt", node["rarg"], parent, ctes)
+            # ORDER BY of a set operation can name output columns only.
+            self._expressions([node.get(k) for k in ("limitCount", "limitOffset")], Level(parent), ctes)
+            return [o and (o[0], None) for o in left]
+        level = Level(parent)
+        star: list[StarItem] = []
+        for item in node.get("fromClause", []):
+            entries, items = self._from(item, level, ctes)
+            star += items
+        if "valuesLists" in node:
+            self._expressions(node["valuesLists"], level, ctes)
+            width = len(node["valuesLists"][0]["List"]["items"])
+            return [(f"column{i + 1}", None) for i in range(width)]
+        outputs = self._targets(node.get("targetList", []), level, star, ctes)
+        names = {o[0] for o in outputs if o}
+        self._expressions([node.get(k) for k in ("whereClause", "havingClause", "limitCount", "limitOffset")], level, ctes)
+        for clause in node.get("groupClause", []):
+            self._group_item(clause, level, names, ctes)
+        for clause in [*node.get("sortClause", []), *node.get("distinctClause", [])]:
+            body = clause.get("SortBy", {}).get("node", clause)
+            if _bare_name(body) not in names:  # an output name goes first, as in SQL92
+                self._expressions(clause, level, ctes)
+        self._expressions(node.get("windowClause"), level, ctes)
+        return outputs
+
+    def _group_item(self, clause: Node, level: Level, names: set[str], ctes: Mapping[str, Columns]) -> None:
+        """GROUP BY prefers an input column, then an output name: the reverse of ORDER BY."""
+        name = _bare_name(clause)
+        if name is not None and name in names:
+            own = Level(None, level.entries, level.merged)
+            if not any(e.columns is None or name in e.columns for e in own.entries):
+                return
+        self._expressions(clause, level, ctes)
+
+    def _insert(self, node: Node, parent: Level | None, ctes: Mapping[str, Columns]) -> list[Output]:
+        target = self._target(node)
+        outputs: list[Output] = []
+        if "selectStmt" in node:
+            select = node["selectStmt"]["SelectStmt"]
+            outputs = self._query("SelectStmt", select, parent, ctes)
+        level = Level(parent, [target])
+        conflict = node.get("onConflictClause", {})
+        if conflict:
+            inner = Level(parent, [target, target.renamed("excluded")])
+            self._expressions([conflict.get("targetList"), conflict.get("whereClause")], inner, ctes)
+            # The arbiter is looked at by the INSERT's own rewriting: its columns are names, not references.
+            if target.managed is None:
+                self._expressions(conflict.get("infer"), level, ctes)
+        if target.managed is not None:
+            write = dict(node, outputs=outputs)
+            self.result.writes.append(Write("InsertStmt", write, target, self._source.location(node["relation"])))
+        return self._returning(node, level, [StarItem(target)], ctes)
+
+    def _update_or_delete(
+        self, kind: str, node: Node, parent: Level | None, ctes: Mapping[str, Columns]
+    ) -> list[Output]:
+        target = self._target(node)
+        level = Level(parent)
+        star = [StarItem(target)]
+        for item in node.get("fromClause", node.get("usingClause", [])):
+            star += self._from(item, level, ctes)[1]
+        level.entries.insert(0, target)
+        self._expressions([node.get("targetList"), node.get("whereClause")], level, ctes)
+        if kind == "UpdateStmt" and target.managed is not None:
+            self.result.writes.append(Write(kind, node, target, self._source.location(node["relation"])))
+        return self._returning(node, level, star, ctes)
+
+    def _merge(self, node: Node, parent: Level | None, ctes: Mapping[str, Columns]) -> list[Output]:
+        target = self._target(node)
+        if target.managed is not None:
+            raise Refusal(
+                "MERGE into this table is not supported yet while a migration is active on it",
+                "Use INSERT … ON CONFLICT DO UPDATE, or UPDATE and INSERT.",
+                position=self._source.location(node["relation"]),
+            )
+        level = Level(parent)
+        _, star = self._from(node["sourceRelation"], level, ctes)
+        level.entries.insert(0, target)
+        self._expressions([node.get("joinCondition"), node.get("mergeWhenClauses")], level, ctes)
+        return self._returning(node, level, [*star, StarItem(target)], ctes)
+
+    def _target(self, node: Node) -> Entry:
+        relation = node["relation"]
+        alias = relation.get("alias", {}).get("aliasname")
+        # The target of a DML statement is never a CTE.
+        return self._note(self._lookup.table_entry(relation.get("schemaname"), relation["relname"], alias))
+
+    def _returning(
+        self, node: Node, level: Level, star: list[StarItem], ctes: Mapping[str, Columns]
+    ) -> list[Output]:
+        clause = node.get("returningClause")
+        if not clause:
+            return []
+        target = star[0].entry if node.get("sourceRelation") is None else star[-1].entry
+        assert target is not None
+        names = {"RETURNING_OPTION_OLD": "old", "RETURNING_OPTION_NEW": "new"}
+        for option in clause.get("options", []):
+            body = option["ReturningOption"]
+            names[body.get("option", "RETURNING_OPTION_OLD")] = body["value"]
+        taken = {e.name for e in level.entries}
+        scope = Level(level.parent, list(level.entries), level.merged)
+        if self._lookup.snapshot.catalog.server_version >= 180000:
+            scope.entries += [target.renamed(n, qualified_only=True) for n in names.values() if n not in taken]
+        return self._targets(clause["exprs"], scope, star, ctes)
+
+    # --- target lists ----------------------------------------------------------------------------------------
+
+    def _targets(
+        self, targets: Sequence[Node], level: Level, star: list[StarItem], ctes: Mapping[str, Columns]
+    ) -> list[Output]:
+        outputs: list[Output] = []
+        for item in targets:
+            target = item["ResTarget"]
+            kind, body = unwrap(target.get("val", {}))
+            fields = body.get("fields", []) if kind == "ColumnRef" else []
+            if fields and "A_Star" in fields[-1]:
+                outputs += self._star(body, level, star)
+                continue
+            found = self._expressions(target.get("val"), level, ctes)
+            name = label_of(target)
+            reference = label_reference(target)
+            if reference is not None:
+                start = self._source.location(reference)
+                first = self._source.token_at(self._source.location(target))
+                self.result.labels.append(Label(first, start, name))
+            outputs.append((name, self._patch(found, name) if kind == "ColumnRef" else None))
+        return outputs
+
+    def _patch(self, found: tuple[Entry, str] | None, name: str) -> FieldPatch | None:
+        if found is None or not found[0].columns:
+            return None
+        patch = found[0].columns.get(found[1])
+        return patch and FieldPatch(name, patch.table_oid, patch.attnum, patch.type_oid, patch.typmod)
+
+    def _star(self, reference: Node, level: Level, star: list[StarItem]) -> list[Output]:
+        start = self._source.location(reference)
+        first = self._source.token_at(start)
+        fields = [string(f) for f in reference["fields"][:-1]]
+        items = star
+        if fields:
+            entry = self._lookup.entry(level, fields[-1], fields[-2] if len(fields) > 1 else None)
+            items = [StarItem(entry)] if entry is not None else []
+            if entry is None:
+                return [None]
+        end = self._source.tokens[self._source.reference_end(first) - 1].end
+        if any(i.entry is not None and i.entry.managed for i in items):
+            self.result.stars.append(Star(start, end, tuple(items)))
+        outputs: list[Output] = []
+        for item in items:
+            if item.entry is None:
+                outputs.append((item.column, None))
+            elif item.column:
+                outputs.append((item.column, (item.entry.columns or {}).get(item.column)))
+            elif item.entry.columns is None:
+                outputs.append(None)
+            else:
+                outputs += list(item.entry.columns.items())
+        return outputs
+
+    # --- FROM ------------------------------------------------------------------------------------------------
+
+    def _from(self, item: Node, level: Level, ctes: Mapping[str, Columns]) -> tuple[list[Entry], list[StarItem]]:
+        """Add an item of FROM to `level`; returns its entries and what a star takes from it."""
+        kind, body = unwrap(item)
+        match kind:
+            case "JoinExpr":
+                return self._join(body, level, ctes)
+            case "RangeTableSample":
+                self._expressions([body.get("args"), body.get("repeatable")], level, ctes)
+                return self._from(body["relation"], level, ctes)
+            case "RangeVar":
+                entry = self._range_var(body, ctes)
+            case "RangeSubselect":
+                parent = level if body.get("lateral") else level.parent
+                query_kind, query = unwrap(body["subquery"])
+                outputs = self._query(query_kind, query, parent, ctes)
+                entry = Entry(_alias(body), _renamed(outputs, _alias_columns(body)))
+            case "RangeFunction":
+                self._expressions(body.get("functions"), level, ctes)
+                entry = self._range_function(body)
+            case _:  # XMLTABLE, JSON_TABLE
+                self._expressions({k: v for k, v in body.items() if k != "alias"}, level, ctes)
+                entry = Entry(_alias(body), None)
+        level.entries.append(entry)
+        return [entry], [StarItem(entry)]
+
+    def _range_var(self, body: Node, ctes: Mapping[str, Columns]) -> Entry:
+        name, schema, alias = body["relname"], body.get("schemaname"), _alias(body)
+        names = _alias_columns(body)
+        if schema is None and name in ctes:
+            columns = ctes[name]
+            if names and columns is not None:
+                columns = _renamed(list(columns.items()), names)
+            return Entry(alias or name, columns)
+        entry = self._lookup.table_entry(schema, name, alias)
+        if entry.managed is not None:
+            if names:
+                raise Refusal(
+                    "column aliases on a managed table are not supported yet",
+                    "Name the columns in a sub-select instead.",
+                    position=self._source.location(body),
+                )
+            return self._note(entry)
+        if names and entry.columns is not None:
+            return Entry(entry.name, _renamed([(n, None) for n in entry.columns], names))
+        return entry
+
+    def _range_function(self, body: Node) -> Entry:
+        alias, names = _alias(body), _alias_columns(body)
+        names += [c["ColumnDef"]["colname"] for c in body.get("coldeflist", [])]
+        calls = [unwrap(f["List"]["items"][0]) for f in body["functions"]]
+        if len(calls) != 1 or calls[0][0] != "FuncCall" or any("List" in f and f["List"]["items"][1:] != [{}] for f in body["functions"]):
+            return Entry(alias, None)
+        function = string(calls[0][1]["funcname"][-1])
+        columns = self._lookup.snapshot.catalog.function_columns.get(function, frozenset())
+        found = [*names, *columns, *(["ordinality"] if body.get("ordinality") else [])]
+        if not names and not columns:
+            found.insert(0, alias or function)
+        return Entry(alias or function, dict.fromkeys(found))
+
+    def _join(self, body: Node, level: Level, ctes: Mapping[str, Columns]) -> tuple[list[Entry], list[StarItem]]:
+        left, left_star = self._from(body["larg"], level, ctes)
+        right, right_star = self._from(body["rarg"], level, ctes)
+        entries, star = left + right, left_star + right_star
+        managed = [e for e in entries if e.managed]
+        using = [string(n) for n in body.get("usingClause", [])]
+        if managed:
+            self._check_join(body, managed, using)
+        if "quals" in body:
+            self._expressions(body["quals"], Level(level.parent, entries, set(level.merged)), ctes)
+        if using:
+            level.merged.update(using)
+            star = [StarItem(None, name) for name in using] + _without(star, set(using))
+        elif body.get("isNatural"):
+            star = [StarItem(Entry(None, None))]
+        if "alias" in body:
+            for entry in entries:
+                level.entries.remove(entry)
+            columns = None if any(i.entry is not None and i.entry.columns is None for i in star) else _star_names(star)
+            joined = Entry(_alias(body), _renamed(columns, _alias_columns(body)) if columns is not None else None)
+            level.entries.append(joined)
+            return [joined], [StarItem(joined)]
+        if "join_using_alias" in body:
+            alias = Entry(body["join_using_alias"]["aliasname"], dict.fromkeys(using), qualified_only=True)
+            level.entries.append(alias)
+        return entries, star
+
+    def _check_join(self, body: Node, managed: list[Entry], using: list[str]) -> None:
+        table = managed[0].managed
+        assert table is not None
+        position = self._source.location(unwrap(body["larg"])[1])
+        if body.get("isNatural"):
+            raise Refusal("NATURAL JOIN with a managed table is not supported yet", "Use JOIN … ON.", position=position)
+        if "alias" in body:
+            raise Refusal("an alias on a join of a managed table is not supported yet", "Alias the tables instead.", position=position)
+        shape = self._lookup.client.shape
+        for entry in managed:
+            assert entry.managed is not None
+            for name in using:
+                found = find_column(entry.managed, shape, name)
+                hidden = found is None and name in entry.hidden
+                if hidden or (found is not None and not (is_stored(entry.managed, shape) and found[1].physical == name)):
+                    raise Refusal(
+                        f'JOIN … USING on the managed column "{name}" is not supported yet', "Use JOIN … ON.", position=position
+                    )
+
+    # --- expressions -----------------------------------------------------------------------------------------
+
+    def _expressions(self, node: Any, level: Level, ctes: Mapping[str, Columns]) -> tuple[Entry, str] | None:
+        """Resolve every reference below `node`; returns the owner if `node` itself is one column reference."""
+        first: tuple[Entry, str] | None = None
+        stack = [node]
+        while stack:
+            item = stack.pop()
+            if isinstance(item, list):
+                stack.extend(item)
+                continue
+            if not isinstance(item, dict):
+                continue
+            for key, value in item.items():
+                if key == "ColumnRef":
+                    found = self._reference(value, level)
+                    if item is node:
+                        first = found
+                elif key in QUERIES:
+                    self._query(key, value, level, ctes)
+                elif key == "MultiAssignRef" and value.get("colno", 1) != 1:
+                    continue  # the same source again, once for each column
+                elif key == "A_Indirection":
+                    self._indirection(value, level)
+                    stack.append(value)
+                elif isinstance(value, (dict, list)):
+                    stack.append(value)
+        return first
+
+    def _indirection(self, value: Node, level: Level) -> None:
+        kind, body = unwrap(value["arg"])
+        if kind != "ColumnRef" or len(body["fields"]) != 1 or "String" not in body["fields"][0]:
+            return
+        name = string(body["fields"][0])
+        entry = self._lookup.entry(level, name)
+        if entry is not None and entry.managed is not None and self._lookup.column(level, name, 0) is None:
+            field_name = next((string(i) for i in value["indirection"] if "String" in i), "*")
+            raise Refusal(
+                f"({name}).{field_name} takes a column out of a whole row, which is not supported yet",
+                f"Write {name}.{field_name} without the parentheses.",
+                position=self._source.location(body),
+            )
+
+    def _reference(self, reference: Node, level: Level) -> tuple[Entry, str] | None:
+        fields = reference["fields"]
+        start = self._source.location(reference)
+        if "A_Star" in fields[-1]:
+            return self._whole_row([string(f) for f in fields[:-1]], level, start)
+        names = [string(f) for f in fields]
+        if len(names) == 1:
+            return self._bare(names[0], level, start)
+        entry = self._lookup.entry(level, names[-2], names[-3] if len(names) > 2 else None)
+        if entry is None or not self._lookup.qualified(entry, names[-1], start):
+            return None
+        self._add(start, entry, names[-1])
+        return entry, names[-1]
+
+    def _bare(self, name: str, level: Level, start: int) -> tuple[Entry, str] | None:
+        found: Found | None = self._lookup.column(level, name, start)
+        if found is None:
+            entry = self._lookup.entry(level, name)
+            if entry is not None and entry.managed is not None and name not in (e for e in level.merged):
+                self._whole_row([name], level, start)
+            return None
+        if found.entry.managed is not None or found.captured:
+            self._add(start, found.entry, name)
+        return found.entry, name
+
+    def _whole_row(self, names: list[str], level: Level, start: int) -> None:
+        if not names:  # count(*)-like stars have no fields; a bare * in an expression is the server's to refuse
+            return
+        entry = self._lookup.entry(level, names[-1])
+        if entry is not None and entry.managed is not None and entry.managed.phase.expanded:
+            raise Refusal(
+                f'the whole row "{names[-1]}" as one value is not supported yet',
+                "Name the columns.",
+                position=start,
+            )
+
+    def _add(self, start: int, entry: Entry, column: str) -> None:
+        source = self._source
+        first = source.token_at(start)
+        end = source.tokens[source.reference_end(first) - 1].end
+        if source.kind(first) == DOT:
+            raise Refusal("this way to name a column is not supported", position=start)
+        self.result.references.append(Reference(start, end, entry, column))
+
+    def _note(self, entry: Entry) -> Entry:
+        if entry.managed is not None:
+            self.result.touched.append(entry)
+        return entry
+
+
+def _alias(body: Node) -> str | None:
+    return body.get("alias", {}).get("aliasname")
+
+
+def _alias_columns(body: Node) -> list[str]:
+    return [string(n) for n in body.get("alias", {}).get("colnames", [])]
+
+
+def _bare_name(node: Node) -> str | None:
+    kind, body = unwrap(node)
+    if kind == "ColumnRef" and len(body["fields"]) == 1 and "String" in body["fields"][0]:
+        return string(body["fields"][0])
+    return None
+
+
+def _renamed(outputs: Sequence[Output], names: list[str]) -> Columns:
+    """Columns by name after an alias list; None if a star of unknown width is among them."""
+    columns: dict[str, FieldPatch | None] = {}
+    for i, output in enumerate(outputs):
+        if output is None:
+            return None
+        columns[names[i] if i < len(names) else output[0]] = output[1]
+    return columns
+
+
+def _names_of_query(cte: Node) -> Columns:
+    """What can be said of a recursive CTE's columns before it is analysed."""
+    names = [string(n) for n in cte.get("aliascolnames", [])]
+    if names:
+        return dict.fromkeys(names)
+    kind, body = unwrap(cte["ctequery"])
+    while kind == "SelectStmt" and "larg" in body:
+        body = body["larg"]
+    targets = body.get("targetList", []) if kind == "SelectStmt" else []
+    if not targets or any("A_Star" in str(t["ResTarget"].get("val", {}).get("ColumnRef", "")) for t in targets):
+        return None
+    return dict.fromkeys(label_of(t["ResTarget"]) for t in targets)
+
+
+def _star_names(star: list[StarItem]) -> list[Output]:
+    found: list[Output] = []
+    for item in star:
+        if item.entry is None or item.column:
+            found.append((item.column, None))
+        else:
+            found += list((item.entry.columns or {}).items())
+    return found
+
+
+def _without(star: list[StarItem], merged: set[str]) -> list[StarItem]:
+    """The rest of a JOIN USING's star: every column but the merged ones, each on its own."""
+    rest: list[StarItem] = []
+    for item in star:
+        if item.entry is None or item.column:
+            if item.column not in merged:
+                rest.append(item)
+        elif item.entry.columns is None:
+            rest.append(item)
+        else:
+            rest += [StarItem(item.entry, name) for name in item.entry.columns if name not in merged]
+    return rest
+
+
+def quoted(entry: Entry, column: str) -> str:
+    return entry.qualifier + quote_identifier(column)

@@ -1,0 +1,175 @@
+"""A statement's text with its tokens and its tree, all in one coordinate: characters from 0.
+
+libpg_query gives no end positions, so ends come from the tokens. Its JSON positions are bytes and its
+scanner's are characters; this is the only module that has to know.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from typing import Any
+
+from pglast.parser import parse_sql_json, scan
+
+Node = dict[str, Any]
+
+#: Reserved words that cannot stand inside an expression outside of parentheses (FROM: see `expression_end`).
+_EXPRESSION_ENDS = frozenset(
+    "WHERE GROUP_P HAVING WINDOW UNION INTERSECT EXCEPT ORDER LIMIT OFFSET FETCH FOR INTO RETURNING ON AS FROM WHEN".split()
+)
+_OPENS = {"ASCII_40", "ASCII_91", "CASE"}
+_CLOSES = {"ASCII_41", "ASCII_93", "END_P"}
+COMMA, DOT, STAR, OPEN, CLOSE, SEMICOLON, EQUALS = (f"ASCII_{ord(c)}" for c in ",.*();=")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """`end` is exclusive. `kind` is libpg_query's token name (`IDENT`, `SELECT`, `ASCII_44` for a comma, …)."""
+
+    start: int
+    end: int
+    kind: str
+
+
+class SourceText:
+    """One client text: maybe several statements.
+
+    Raises:
+        pglast.parser.ParseError: PostgreSQL would not parse it either.
+        RecursionError: nested too deeply for the tree to be read.
+    """
+
+    def __init__(self, sql: str) -> None:
+        self.sql = sql
+        self.statements: list[Node] = json.loads(parse_sql_json(sql)).get("stmts", [])
+        # Byte offset of each character, only where the two differ.
+        self._bytes = None if sql.isascii() else [0, *accumulate(len(c.encode()) for c in sql)]
+
+    @cached_property
+    def tokens(self) -> list[Token]:
+        """Without comments."""
+        return [
+            Token(t.start, t.end + 1, t.name) for t in scan(self.sql) if t.name not in ("SQL_COMMENT", "C_COMMENT")
+        ]
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [token.start for token in self.tokens]
+
+    def char(self, byte_offset: int) -> int:
+        """A character position from a position in libpg_query's JSON."""
+        return byte_offset if self._bytes is None else bisect_left(self._bytes, byte_offset)
+
+    def token_at(self, position: int) -> int:
+        """Index of the token that starts at this character, or the first after it."""
+        return bisect_left(self._starts, position)
+
+    def token_before(self, position: int) -> int:
+        """Index of the last token that starts before this character."""
+        return bisect_right(self._starts, position - 1) - 1
+
+    def location(self, node: Node) -> int:
+        """Character position of a node (libpg_query leaves a 0 out)."""
+        return self.char(node.get("location", 0))
+
+    def kind(self, index: int) -> str:
+        return self.tokens[index].kind if 0 <= index < len(self.tokens) else ""
+
+    def find_back(self, index: int, kind: str) -> int:
+        """The nearest token of that kind at or before `index`; -1 if there is none."""
+        while index >= 0 and self.tokens[index].kind != kind:
+            index -= 1
+        return index
+
+    def reference_end(self, index: int) -> int:
+        """Index after a dotted name (`a.b.c`, `t.*`) that starts at `index`."""
+        index += 1
+        while self.kind(index) == DOT:
+            index += 2
+        return index
+
+    def closing(self, index: int) -> int:
+        """Index of the parenthesis that closes the one at `index`."""
+        depth = 0
+        while index < len(self.tokens):
+            depth += self._turn(index)
+            if depth == 0:
+                return index
+            index += 1
+        return index
+
+    def expression_end(self, index: int) -> int:
+        """Index of the token that ends the expression starting at `index`: a comma, a clause's keyword, a closing parenthesis, the end."""
+        depth = 0
+        while index < len(self.tokens):
+            kind = self.tokens[index].kind
+            if depth == 0:
+                if kind in (COMMA, SEMICOLON) or kind in _CLOSES:
+                    return index
+                if kind in _EXPRESSION_ENDS and not self._belongs_to_expression(index):
+                    return index
+            depth += self._turn(index)
+            index += 1
+        return index
+
+    def items(self, index: int) -> list[tuple[int, int]]:
+        """Split a comma-separated list of expressions from `index` on: (first token, token after the last) each."""
+        found = []
+        while True:
+            end = self.expression_end(index)
+            found.append((index, end))
+            if self.kind(end) != COMMA:
+                return found
+            index = end + 1
+
+    def span(self, first: int, after: int) -> tuple[int, int]:
+        """Character span of the tokens [first, after)."""
+        return self.tokens[first].start, self.tokens[after - 1].end
+
+    def _turn(self, index: int) -> int:
+        kind = self.tokens[index].kind
+        # CASE and END are fully reserved, so they pair like parentheses; after a dot or as a label they are names.
+        if kind in ("CASE", "END_P") and self.kind(index - 1) in (DOT, "AS"):
+            return 0
+        return (kind in _OPENS) - (kind in _CLOSES)
+
+    def _belongs_to_expression(self, index: int) -> bool:
+        kind, before = self.tokens[index].kind, self.kind(index - 1)
+        return (
+            (kind == "FROM" and before == "DISTINCT")  # a IS DISTINCT FROM b
+            or (kind == "GROUP_P" and before == "WITHIN")  # percentile_cont(…) WITHIN GROUP (…)
+            or before == DOT  # a column called like a keyword
+        )
+
+
+def walk(node: Any) -> Iterator[tuple[str, Node]]:
+    """Every (kind, body) in a tree, without recursion, in no promised order."""
+    stack = [node]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, list):
+            stack.extend(item)
+        elif isinstance(item, dict):
+            for key, value in item.items():
+                if isinstance(value, dict):
+                    yield key, value
+                    stack.append(value)
+                elif isinstance(value, list):
+                    stack.append(value)
+
+
+def unwrap(node: Node) -> tuple[str, Node]:
+    """`{"ColumnRef": {…}}` → `("ColumnRef", {…})`; `("", {})` for an empty node."""
+    for key, value in node.items():
+        return key, value
+    return "", {}
+
+
+def string(node: Node) -> str:
+    """The text of a String node."""
+    return str(node["String"].get("sval", ""))

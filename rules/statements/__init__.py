@@ -1,0 +1,9 @@
+"""One file per kind of statement; `planner` knows them only through this table."""
+
+from rules.statements.copy import rewrite_copy
+from rules.statements.insert import rewrite_insert
+from rules.statements.other import check_other
+from rules.statements.reads import result_patch, rewrite_reads
+from rules.statements.update import rewrite_set
+
+__all__ = ["check_other", "result_patch", "rewrite_copy", "rewrite_insert", "rewrite_reads", "rewrite_set"]

@@ -1,0 +1,105 @@
+"""SELECT, and the reading half of every other statement: references, stars and output names.
+
+    SELECT full_name, u.* FROM users u
+    SELECT (CASE WHEN u._pgjanus_state < 6 THEN … END) AS "full_name", "u"."id", (CASE …) AS "full_name" FROM users u
+
+Columns are replaced one by one and not through a sub-query, which would lose GROUP BY's functional dependency,
+system columns and row locks. A label is added because the name would otherwise become `case`.
+"""
+
+from __future__ import annotations
+
+from rules.changes import quote_identifier
+from rules.errors import Refusal
+from rules.fragments import Edits
+from rules.names import Entry
+from rules.phases import Shape
+from rules.plan import FieldPatch, ResultPatch
+from rules.reads import find_column, physical, read_column
+from rules.scope import Analysis, Output, Reference, Star
+from rules.source import SourceText
+
+
+def read_sql(entry: Entry, column: str, shape: Shape) -> str:
+    """SQL of one visible column of a managed entry."""
+    assert entry.managed is not None
+    found = find_column(entry.managed, shape, column)
+    if found is None:
+        return physical(entry.qualifier, column)
+    return read_column(entry.managed, *found, shape, entry.qualifier)
+
+
+def rewrite_reads(source: SourceText, edits: Edits, analysis: Analysis, shape: Shape) -> None:
+    """Add the edits of everything that a statement reads."""
+    replaced = {r.start for r in analysis.references if _rewrite_reference(edits, r, shape)}
+    for star in analysis.stars:
+        edits.replace(star.start, star.end, _star_sql(star, shape))
+    for label in analysis.labels:
+        if label.reference_start in replaced:
+            end = source.expression_end(label.first_token)
+            edits.insert(source.tokens[end - 1].end, f" AS {quote_identifier(label.name)}")
+
+
+def _rewrite_reference(edits: Edits, reference: Reference, shape: Shape) -> bool:
+    entry = reference.entry
+    if entry.managed is None:  # a hidden column of an inner scope would take the name
+        edits.replace(reference.start, reference.end, entry.qualifier + quote_identifier(reference.column))
+        return False
+    sql = read_sql(entry, reference.column, shape)
+    if sql == physical(entry.qualifier, reference.column):
+        return False  # the client's own text already says it
+    edits.replace(reference.start, reference.end, sql)
+    return True
+
+
+def _star_sql(star: Star, shape: Shape) -> str:
+    several = len(star.items) > 1
+    items: list[str] = []
+    for item in star.items:
+        entry = item.entry
+        if entry is None:
+            items.append(quote_identifier(item.column))
+        elif item.column:
+            items.append(_output(entry, item.column, shape))
+        elif entry.managed is not None:
+            assert entry.columns is not None
+            items += [_output(entry, column, shape) for column in entry.columns]
+        elif entry.columns is not None and not entry.columns:
+            continue
+        elif entry.name is None or (entry.columns is None and several and any(i.entry is None for i in star.items)):
+            raise Refusal(
+                "this * stands for columns of which not all are known",
+                "Name the columns, or write alias.* for each table.",
+                position=star.start,
+            )
+        else:
+            items.append(entry.qualifier + "*")
+    return ", ".join(items)
+
+
+def _output(entry: Entry, column: str, shape: Shape) -> str:
+    if entry.managed is None:
+        return entry.qualifier + quote_identifier(column)
+    sql = read_sql(entry, column, shape)
+    if sql == physical(entry.qualifier, column):
+        return sql
+    return f"{sql} AS {quote_identifier(column)}"
+
+
+def result_patch(outputs: list[Output]) -> ResultPatch | None:
+    """What the RowDescription of a statement with these outputs needs; None if nothing."""
+    if not any(o and o[1] for o in outputs):
+        return None
+    unknown = [i for i, o in enumerate(outputs) if o is None]
+    if not unknown:
+        return ResultPatch(head=_patches(outputs))
+    if any(o and o[1] for o in outputs[unknown[0] : unknown[-1]]):
+        raise Refusal(
+            "the place of a managed column in the result is not known, because it stands between two * of unknown width",
+            "Name the columns.",
+        )
+    return ResultPatch(_patches(outputs[: unknown[0]]), _patches(outputs[unknown[-1] + 1 :]))
+
+
+def _patches(outputs: list[Output]) -> tuple[FieldPatch | None, ...]:
+    return tuple(o[1] if o else None for o in outputs)
