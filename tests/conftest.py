@@ -165,14 +165,17 @@ def free_ports(count: int) -> list[int]:
         return [probe.getsockname()[1] for probe in probes]
 
 
+def port_accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
 def wait_for_port(port: int, proxy: RunningProxy) -> None:
     deadline = time.monotonic() + _PROXY_START_SECONDS
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            if proxy.process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"the proxy does not listen on port {port}; it said:\n{proxy.log}")
-            time.sleep(0.02)
-        else:
-            return
+    while not port_accepts(port):
+        if proxy.process.poll() is not None or time.monotonic() > deadline:
+            pytest.fail(f"the proxy does not listen on port {port}; it said:\n{proxy.log}")
+        time.sleep(0.02)

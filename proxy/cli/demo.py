@@ -15,7 +15,8 @@ from proxy.cli.common import EXIT_REFUSED, run
 @click.command("demo", short_help="See all of it, on an embedded PostgreSQL with live traffic.")
 @click.option("--rows", default=200_000, show_default=True, type=click.IntRange(min=100), help="Rows of the table.")
 @click.option("--seed", default=None, type=int, help="Make the traffic's choices repeatable.")
-def command(rows: int, seed: int | None) -> None:
+@click.option("--seconds-per-phase", default=3.0, show_default=True, help="Traffic before each command.")
+def command(rows: int, seed: int | None, seconds_per_phase: float) -> None:
     """Split a column of a table of 200,000 rows while two applications, one of each shape, read and write it.
 
     Starts an embedded PostgreSQL 18 in a temporary directory, a proxy in front of it and both applications, walks
@@ -34,7 +35,7 @@ def command(rows: int, seed: int | None) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         with screen_for(terminal) as screen:
             try:
-                result = await run_demo(screen, rows, seed)
+                result = await run_demo(screen, rows, seed, seconds_per_phase)
             except DemoError as error:
                 return (str(error),)
         if not result.problems:

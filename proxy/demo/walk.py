@@ -33,8 +33,6 @@ _DATABASE: Final = "shop"
 _PICTURES_PER_SECOND: Final = 4
 _START_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 10.0
-#: How long traffic runs in each phase before the next command.
-_PHASE_SECONDS: Final = 3.0
 _SHOWN_DIFFERENCES: Final = 5
 
 
@@ -60,7 +58,7 @@ class Result:
         )
 
 
-async def run_demo(screen: Screen, rows: int, seed: int) -> Result:
+async def run_demo(screen: Screen, rows: int, seed: int, seconds_per_phase: float) -> Result:
     """Everything from an empty directory to the verdict; nothing is left behind, whatever happens on the way.
 
     Raises:
@@ -71,7 +69,7 @@ async def run_demo(screen: Screen, rows: int, seed: int) -> Result:
         screen.say(f"filling users with {rows:,} rows")
         ledger = Ledger(fill(server, rows))
         with tempfile.TemporaryDirectory(prefix="pgjanus-demo-") as directory:
-            demo = Demo(screen, server, ledger, random.Random(seed), Path(directory))
+            demo = Demo(screen, server, ledger, random.Random(seed), Path(directory), seconds_per_phase)
             async with demo.proxy():
                 await demo.walk()
             return demo.verdict()
@@ -95,6 +93,7 @@ class Demo:
     ledger: Ledger
     rng: random.Random
     directory: Path
+    seconds_per_phase: float
     rows_converted: int = 0
     seconds_converting: float = 0.0
     _applications: list[Application] = field(default_factory=list)
@@ -165,30 +164,30 @@ class Demo:
         self, old: list[Application], new: list[Application], tasks: dict[Application, asyncio.Task[None]]
     ) -> None:
         await self._all_working(old)
-        await asyncio.sleep(_PHASE_SECONDS)
+        await asyncio.sleep(self.seconds_per_phase)
         await self._command("check", _FILE)
         await self._command("start", _FILE)
         await self._all_working(new)
-        await asyncio.sleep(_PHASE_SECONDS)
+        await asyncio.sleep(self.seconds_per_phase)
         await self._command("advance", _MIGRATION, "--to", "writing_both")
-        await asyncio.sleep(_PHASE_SECONDS)
+        await asyncio.sleep(self.seconds_per_phase)
         await self._backfill()
         await self._command("verify", _MIGRATION)
         await self._command("advance", _MIGRATION, "--to", "reading_new")
-        await asyncio.sleep(_PHASE_SECONDS)
+        await asyncio.sleep(self.seconds_per_phase)
         self.screen.say("second thoughts: one rung back, and up again")
         await self._command("rollback", _MIGRATION, "--to", "writing_both")
-        await asyncio.sleep(_PHASE_SECONDS)
+        await asyncio.sleep(self.seconds_per_phase)
         await self._command("advance", _MIGRATION, "--to", "reading_new")
-        await asyncio.sleep(_PHASE_SECONDS)
+        await asyncio.sleep(self.seconds_per_phase)
         await self._command("advance", _MIGRATION, "--to", "new_only")
-        await asyncio.sleep(_PHASE_SECONDS)
+        await asyncio.sleep(self.seconds_per_phase)
         self.screen.say("the old application is retired: the next step takes its column away")
         for application in old:
             application.stop()
         await asyncio.wait([tasks[application] for application in old], timeout=_STOP_SECONDS)
         await self._command("advance", _MIGRATION, "--to", "contracted")
-        await asyncio.sleep(_PHASE_SECONDS)
+        await asyncio.sleep(self.seconds_per_phase)
 
     def _application(self, kind: Callable[..., Application], label: str, port: int, **more: object) -> Application:
         url = f"postgresql://postgres@127.0.0.1:{port}/{_DATABASE}"

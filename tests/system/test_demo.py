@@ -1,0 +1,74 @@
+"""`pgjanus demo`, on a smaller table: its last line, its exit code, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from proxy.demo.ledger import Ledger
+
+_LAST_LINE = re.compile(
+    r"demo: ok statements=(\d+) errors=0 rows=(\d+) divergent=0 backfill_rows_per_s=(\d+)", re.ASCII
+)
+
+
+def start_demo(tmp_path: Path, output: Path) -> subprocess.Popen[bytes]:
+    with output.open("wb") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", "proxy", "demo", "--rows", "3000", "--seconds-per-phase", "1"],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "TMPDIR": str(tmp_path)},
+        )
+
+
+def test_the_demo_ends_with_its_line_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    assert start_demo(temporary, output).wait(100) == 0, output.read_text()
+    lines = output.read_text().splitlines()
+    match = _LAST_LINE.fullmatch(lines[-1])
+    assert match, lines[-5:]
+    statements, rows, rate = map(int, match.groups())
+    assert statements > 500
+    assert rows > 2500
+    assert rate > 0
+    for phase in ("expanded", "writing_both", "reading_new", "new_only", "contracted"):
+        assert any(f"phase={phase}" in line for line in lines), f"no picture of {phase}"
+    assert sum(line.startswith("demo:") for line in lines) == 1
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("with_signal", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demo_cleans_up(tmp_path: Path, with_signal: signal.Signals) -> None:
+    output = tmp_path / "output"
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    demo = start_demo(temporary, output)
+    deadline = time.monotonic() + 60
+    while "phase=expanded" not in output.read_text():
+        assert demo.poll() is None, output.read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    demo.send_signal(with_signal)
+    assert demo.wait(30) == 128 + with_signal
+    assert "Traceback" not in output.read_text()
+    assert list(temporary.iterdir()) == []
+
+
+def test_the_ledger_finds_every_kind_of_difference() -> None:
+    ledger = Ledger({1: ("Ada", "Lovelace"), 2: ("Plato", None), 3: (None, None)})
+    ledger.acknowledge(2, ("Grace", "Hopper"))
+    rows = [(1, "Ada", "Lovelace"), (2, "Plato", None), (4, "Nobody", None)]
+    found = ledger.divergent(rows)
+    assert [line.split(" ")[1] for line in found] == ["2", "4", "3"]
+    assert ledger.divergent([(1, "Ada", "Lovelace"), (2, "Grace", "Hopper"), (3, None, None)]) == []
