@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format lock clean
+.PHONY: help demo test lint bench docs format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -21,6 +21,12 @@ lint: $(STAMP) ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: $(STAMP) ## pgbench directly and through the proxy (one minute)
+	@$(BIN)/python -m tests.bench
+
+docs: $(STAMP) ## write the documents that follow from the code
+	@PYTHONPATH=. $(BIN)/python docs/generate.py
 
 format: $(STAMP) ## put the code into its usual form
 	$(BIN)/ruff check --fix .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
 import subprocess
 from collections.abc import Iterator
@@ -141,6 +142,16 @@ def test_every_decision_record_says_what_why_and_what_follows() -> None:
     for path in records:
         headings = re.findall(r"^## (.+)$", path.read_text(), re.MULTILINE)
         assert headings[:4] == ["Status", "Decision", "Why", "Consequences"], path.name
+
+
+def test_generated_documents_are_current() -> None:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs/generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    stale = [relative(path) for path, text in generate.documents().items() if path.read_text() != text]
+    assert stale == [], "run `make docs`"
 
 
 def test_links_between_documents_lead_somewhere() -> None:
