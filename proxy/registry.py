@@ -46,7 +46,8 @@ CREATE TABLE IF NOT EXISTS pgjanus.migrations (
     table_schema text NOT NULL,
     table_name text NOT NULL,
     table_oid oid NOT NULL,
-    definition jsonb NOT NULL,
+    -- json, not jsonb: the order of the columns in the file is their order in the table
+    definition json NOT NULL,
     strategy text NOT NULL,
     phase text NOT NULL,
     hold_until timestamptz,
@@ -291,7 +292,7 @@ async def insert_migration(
     """Register it in phase `announced`."""
     await connection.execute(
         "INSERT INTO pgjanus.migrations (name, table_schema, table_name, table_oid, definition, strategy, phase)"
-        " VALUES ($1, $2, $3, $4::int8::oid, $5::text::jsonb, $6, $7)",
+        " VALUES ($1, $2, $3, $4::int8::oid, $5::text::json, $6, $7)",
         *(name, relation.table.schema, relation.table.name, relation.oid),
         *(json.dumps(definition), strategy.value, ANNOUNCED.name),
     )

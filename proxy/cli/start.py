@@ -1,0 +1,33 @@
+"""`pgjanus start FILE`."""
+
+from __future__ import annotations
+
+import click
+
+from proxy.cli.common import database_url_option, json_option, run
+from proxy.cli.steps import report, say_for, timeout_option
+from proxy.ladder import Outcome, start
+from proxy.ladder.operator import operate
+from rules.loader import load_file
+from rules.spec import MigrationSpec
+
+
+@click.command("start")
+@click.argument("file", type=click.Path(dir_okay=False))
+@database_url_option
+@timeout_option
+@json_option
+def command(file: str, database_url: str, timeout_s: float, as_json: bool) -> None:
+    """Register the migration in FILE, add its columns, enter the first phase.
+
+    Every proxy learns of it before the table is touched. What fails on the way is taken back.
+    """
+    run(_start(file, database_url, timeout_s, as_json))
+
+
+async def _start(file: str, url: str, timeout_s: float, as_json: bool) -> None:
+    spec: MigrationSpec = load_file(file)
+    say = say_for(as_json)
+    async with operate(url, f"start {spec.migration}", say=say, timeout_s=timeout_s) as operator:
+        outcome: Outcome = await start(operator, spec)
+    report(outcome, as_json, then=f"pgjanus advance {spec.migration}")

@@ -1,0 +1,73 @@
+"""`pgjanus status [MIGRATION]`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import click
+
+from proxy.cli.common import database_url_option, json_option, print_json, run
+from proxy.database import connect
+from proxy.ladder import read_status
+from proxy.ladder.status import MigrationStatus, Status
+
+_WATCH_SECONDS = 1.0
+
+
+@click.command("status")
+@click.argument("migration", required=False)
+@click.option("--watch", is_flag=True, help="Show it again every second, until Ctrl-C.")
+@database_url_option
+@json_option
+def command(migration: str | None, watch: bool, database_url: str, as_json: bool) -> None:
+    """Phase, gates, rows by row state, backfill and proxies of MIGRATION, or of all."""
+    run(_status(migration, watch, database_url, as_json))
+
+
+async def _status(migration: str | None, watch: bool, url: str, as_json: bool) -> None:
+    connection = await connect(url, "pgjanus status")
+    try:
+        while True:
+            status = await read_status(connection, migration)
+            if watch and sys.stdout.isatty():
+                click.clear()
+            if as_json:
+                print_json(status.to_json())
+            else:
+                click.echo("\n".join(lines(status)))
+            if not watch:
+                return
+            await asyncio.sleep(_WATCH_SECONDS)
+    finally:
+        await connection.close()
+
+
+def lines(status: Status) -> list[str]:
+    """The page for people."""
+    if not status.migrations:
+        return ["no migration in this database: pgjanus start FILE"]
+    shown = [line for migration in status.migrations for line in _migration_lines(migration)]
+    if status.proxies:
+        shown.append(f"proxies (epoch {status.epoch}):")
+        shown += [f"  {'' if p.is_live else 'GONE: '}{p}" for p in status.proxies]
+    else:
+        shown.append("no proxy is connected")
+    return shown
+
+
+def _migration_lines(migration: MigrationStatus) -> list[str]:
+    ladder = " → ".join(f"[{name}]" if name == migration.phase else name for name in migration.ladder)
+    shown = [f"{migration.name} on {migration.table} ({migration.strategy})", f"  {ladder}"]
+    if migration.held:
+        shown.append("  new transactions are held: somebody is contracting")
+    for state, gate in migration.gates.items():
+        shown.append(f"  gate against row state {state}: {gate}")
+    if migration.rows is not None:
+        about = "" if migration.rows_are_exact else "about "
+        shown.append("  rows: " + ", ".join(f"{about}{n:,} {state}" for state, n in migration.rows.items()))
+    for backfill in migration.backfills:
+        percent = "" if backfill.percent is None else f" ({backfill.percent:.0f} %)"
+        error = f", {backfill.error}" if backfill.error else ""
+        shown.append(f"  backfill of row state {backfill.empties}: {backfill.rows_done:,} rows{percent}{error}")
+    return shown

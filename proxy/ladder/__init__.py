@@ -1,0 +1,26 @@
+"""The operator's side of a migration: `start`, `advance`, `rollback`, `abort`, `status`.
+
+    climb      one rung up or down, and the whole way down      contract   the last rung
+    gates      row states emptied, proved by constraints        attributes NOT NULL, CHECK, … of the new columns
+    dependants what would still act on the old columns          operator   one at a time; waits; short locks
+
+What is done is decided by what the tables say, never by what an earlier run remembers: each step looks first and does
+what is missing, so after a crash anywhere the same command completes it, and `rollback` or `abort` undoes it.
+"""
+
+from proxy.ladder.climb import Outcome, abort, advance, rollback, start
+from proxy.ladder.operator import LadderError, NotAcknowledged, Operator, TableIsBusy
+from proxy.ladder.status import read_status
+
+__all__ = [
+    "LadderError",
+    "NotAcknowledged",
+    "Operator",
+    "Outcome",
+    "TableIsBusy",
+    "abort",
+    "advance",
+    "read_status",
+    "rollback",
+    "start",
+]

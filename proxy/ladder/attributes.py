@@ -1,0 +1,84 @@
+"""NOT NULL, CHECK, REFERENCES, UNIQUE, index of the new columns: made in the background, while the old gate stands."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from proxy.database import Connection
+from proxy.ladder.gates import constraint_is_valid
+from proxy.ladder.operator import LadderError, Operator
+from rules.changes import quote_identifier, quote_table
+from rules.ddl import Attribute, Kind, Statement, attributes, new_columns
+from rules.migration import ManagedTable
+
+_VIOLATIONS = (
+    asyncpg.CheckViolationError,
+    asyncpg.ForeignKeyViolationError,
+    asyncpg.UniqueViolationError,
+    asyncpg.NotNullViolationError,
+)
+
+
+class AttributeViolated(LadderError):
+    """rows that do not have what the migration promises of a new column"""
+
+
+async def ensure_attributes(operator: Operator, managed: ManagedTable) -> None:
+    """Every attribute there and proved; statistics of the new columns, so that the first reads are planned well.
+
+    Raises:
+        AttributeViolated: says which and shows a row; what was made for it is gone again.
+        TableIsBusy: a constraint could not be added.
+    """
+    for attribute in attributes(managed.migration):
+        try:
+            if attribute.kind.is_index:
+                made = await _ensure_index(operator, attribute)
+            else:
+                made = await _ensure_constraint(operator, managed, attribute)
+        except _VIOLATIONS as error:
+            await operator.execute_briefly(f"taking {attribute} back", managed.relation.oid, [attribute.drop])
+            detail = f" ({error.detail})" if error.detail else ""
+            raise AttributeViolated(f"{attribute} does not hold: {' '.join(str(error).split())}{detail}") from error
+        if made:
+            operator.say(f"{attribute} holds")
+    columns = ", ".join(quote_identifier(c.physical) for c in new_columns(managed.migration))
+    if columns:
+        await operator.connection.execute(f"ANALYZE {quote_table(managed.relation.table)} ({columns})")
+
+
+async def _ensure_constraint(operator: Operator, managed: ManagedTable, attribute: Attribute) -> bool:
+    connection, oid = operator.connection, managed.relation.oid
+    valid = await constraint_is_valid(connection, oid, attribute.name)
+    if valid:
+        return False
+    if valid is None:
+        await operator.execute_briefly(str(attribute), oid, [attribute.add])
+    assert attribute.proof is not None
+    await connection.execute(attribute.proof.sql)
+    return True
+
+
+async def _ensure_index(operator: Operator, attribute: Attribute) -> bool:
+    connection = operator.connection
+    if await _index_is_valid(connection, attribute):
+        return False
+    # What a failed attempt left behind is invalid and still costs every write.
+    await connection.execute(attribute.drop.sql.replace("DROP INDEX", "DROP INDEX CONCURRENTLY", 1))
+    await connection.execute(attribute.add.sql)
+    return True
+
+
+async def _index_is_valid(connection: Connection, attribute: Attribute) -> bool:
+    return bool(
+        await connection.fetchval(
+            "SELECT i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
+            " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2",
+            *(attribute.table.schema, attribute.name),
+        )
+    )
+
+
+def constraining(managed: ManagedTable) -> tuple[Statement, ...]:
+    """What has to go when reads leave the new format: it would refuse writes that are right for the old one."""
+    return tuple(a.drop for a in attributes(managed.migration) if a.kind is not Kind.INDEX)

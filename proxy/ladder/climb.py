@@ -1,0 +1,379 @@
+"""The steps: `start`, one rung up or down, `abort`. Every step is the same few moves in the same order.
+
+everybody is at this phase ─► what the next one needs is made true and proved ─► one transaction: gates that its
+writers would run into go, phase, epoch, history, NOTIFY ─► everybody is at the next phase
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from proxy import registry
+from proxy.database import Connection, load_relation
+from proxy.ladder.attributes import constraining, ensure_attributes
+from proxy.ladder.contract import contract
+from proxy.ladder.dependants import relax, require_no_dependants, restore
+from proxy.ladder.gates import ensure_gate
+from proxy.ladder.operator import LadderError, NotAcknowledged, Operator
+from proxy.registry import MigrationRow, did_you_mean
+from proxy.verify import verify
+from rules.catalog import Relation
+from rules.ddl import (
+    ColumnGrant,
+    Statement,
+    collapse,
+    drop_constraint,
+    expand,
+    gate_name,
+    leaves_old_format,
+    old_columns,
+    reads_new_format,
+)
+from rules.migration import ManagedTable, Migration
+from rules.phases import ANNOUNCED, CONTRACTED, STATE_COLUMN, Phase, Reads, RowState, step_between
+from rules.spec import MigrationSpec
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a command has done: `phase` is where the migration is now, None if it is gone; `held_ms` of `contracted`.
+
+    `missing` says which proxies had not come along yet when the command ended; the step itself is done.
+    """
+
+    migration: str
+    phase: str | None
+    steps: list[str] = field(default_factory=list)
+    held_ms: float | None = None
+    missing: str | None = None
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "migration": self.migration,
+            "phase": self.phase,
+            "steps": self.steps,
+            "held_ms": None if self.held_ms is None else round(self.held_ms, 1),
+            "missing": self.missing,
+        }
+
+
+# start
+
+
+async def start(operator: Operator, spec: MigrationSpec) -> Outcome:
+    """Announce, expand, enter the first phase. What fails on the way is taken back.
+
+    Raises:
+        LadderError: a second migration of that name or table, or a preflight finding.
+        MigrationError: the definition does not fit the table.
+        NotAcknowledged, TableIsBusy: nothing is left behind.
+    """
+    connection = operator.connection
+    relation = await load_relation(connection, spec.table)
+    if relation is None:
+        raise LadderError(f"there is no table {spec.table} in this database{await _similar_tables(connection, spec)}")
+    await _require_free(connection, spec)
+    found = await _open_migration(connection, spec)
+    if found is None:
+        migration = spec.compile(relation)
+        await _require_preflight(operator, spec)
+        async with connection.transaction():
+            await registry.insert_migration(connection, spec.migration, relation, migration.strategy, spec.to_json())
+            epoch = await registry.raise_epoch(connection)
+            await registry.record(connection, spec.migration, None, ANNOUNCED, epoch)
+        operator.say(f"{spec.migration}: announced")
+    else:
+        operator.say(f"{spec.migration}: was announced already; going on")
+    try:
+        row = await registry.read_migration(connection, spec.migration)
+        row = await _expand(operator, row)
+    except BaseException:
+        if not connection.is_closed():
+            await _forget(
+                operator, await registry.read_migration(connection, spec.migration), "announcement taken back"
+            )
+        raise
+    outcome = Outcome(row.name, row.phase.name, [ANNOUNCED.name, row.phase.name])
+    await _settle(operator, outcome)
+    return outcome
+
+
+async def _similar_tables(connection: Connection, spec: MigrationSpec) -> str:
+    rows = await connection.fetch(
+        "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'pgjanus')"
+    )
+    return did_you_mean(str(spec.table), [r[0] for r in rows])
+
+
+async def _require_free(connection: Connection, spec: MigrationSpec) -> None:
+    state = await registry.read_state(connection)
+    for row in state.migrations:
+        if row.name == spec.migration:
+            if row.phase is ANNOUNCED and dict(row.definition) == spec.to_json():
+                continue
+            if row.phase is CONTRACTED:
+                raise LadderError(f"migration {row.name!r} has been carried out already: give this one another name")
+            raise LadderError(
+                f"migration {row.name!r} is already there, in phase {row.phase.name}: pgjanus status {row.name}"
+            )
+        if row.table == spec.table and row.is_active:
+            raise LadderError(
+                f"table {row.table} already has migration {row.name!r} in phase {row.phase.name}:"
+                " one at a time, finish or abort that one first"
+            )
+
+
+async def _open_migration(connection: Connection, spec: MigrationSpec) -> MigrationRow | None:
+    """What a `start` that was interrupted left behind."""
+    state = await registry.read_state(connection)
+    return next((row for row in state.migrations if row.name == spec.migration), None)
+
+
+async def _require_preflight(operator: Operator, spec: MigrationSpec) -> None:
+    try:
+        from proxy.preflight import preflight  # type: ignore[import-not-found]
+    except ImportError:
+        return
+    report = await preflight(operator.connection, spec)
+    if report.refusals:
+        raise LadderError("; ".join(map(str, report.refusals)))
+    for warning in report.warnings:
+        operator.say(f"note: {warning}")
+
+
+async def _expand(operator: Operator, row: MigrationRow) -> MigrationRow:
+    """From `announced` to the first phase with columns."""
+    connection = operator.connection
+    await operator.wait_for_proxies(await registry.read_epoch(connection))
+    managed = await _managed(operator, row)
+    after = row.ladder[1]
+    grants = await column_grants(connection, managed.migration, managed.relation)
+
+    async def work(connection: Connection) -> None:
+        # Columns that are there in this phase are what an interrupted abort left behind: their contents are stale.
+        for statement in (*_leftovers(managed), *expand(managed.migration, managed.relation, grants)):
+            await connection.execute(statement.sql)
+        await registry.set_phase(connection, row, after)
+        await registry.record(connection, row.name, row.phase, after, await registry.raise_epoch(connection))
+
+    await operator.briefly("adding the columns", [row.table_oid], work)
+    operator.say(f"{row.name}: {after.name}")
+    return await registry.read_migration(connection, row.name)
+
+
+def _leftovers(managed: ManagedTable) -> tuple[Statement, ...]:
+    return () if managed.relation.column(STATE_COLUMN) is None else collapse(managed.migration)
+
+
+async def column_grants(connection: Connection, migration: Migration, relation: Relation) -> tuple[ColumnGrant, ...]:
+    """What the new columns need of the old ones' privileges."""
+    columns = [c.physical for c in old_columns(migration)] + [s for c in migration.changes for s in c.sources]
+    rows = await connection.fetch(
+        "SELECT a.attname::text, nullif(g.grantee, 0::oid)::regrole::text AS role, g.privilege_type, g.is_grantable"
+        " FROM pg_attribute a, aclexplode(a.attacl) g"
+        " WHERE a.attrelid = $1::int8::oid AND a.attname = ANY ($2::text[])",
+        *(relation.oid, columns),
+    )
+    # Who may update the table but not read it could not compute the next row state.
+    writers = await connection.fetch(
+        "SELECT nullif(g.grantee, 0::oid)::regrole::text AS role FROM pg_class c, aclexplode(c.relacl) g"
+        " WHERE c.oid = $1::int8::oid AND g.privilege_type IN ('UPDATE', 'SELECT') GROUP BY 1"
+        " HAVING bool_and(g.privilege_type = 'UPDATE')",
+        relation.oid,
+    )
+    found = [ColumnGrant(r[0], _role(r[1]), r[2], r[3]) for r in rows]
+    return (*found, *(ColumnGrant(STATE_COLUMN, _role(r[0]), "SELECT") for r in writers))
+
+
+def _role(text: str | None) -> str | None:
+    """`regrole` prints an identifier, quoted where that is needed."""
+    return text[1:-1].replace('""', '"') if text and text.startswith('"') else text
+
+
+# advance, rollback
+
+
+async def advance(operator: Operator, name: str, to: str | None = None) -> Outcome:
+    """One rung up, or up to the phase `to`.
+
+    Raises:
+        LadderError: at the end already, no such phase, or a gate is not met: the phase is what it was.
+    """
+    row = await registry.read_migration(operator.connection, name)
+    target = _target(row, to, +1)
+    outcome = Outcome(name, row.phase.name)
+    while row.phase is not target:
+        await _release_stale_hold(operator, row)
+        after = row.ladder[row.ladder.index(row.phase) + 1]
+        if row.phase is ANNOUNCED:
+            row = await _expand(operator, row)
+        elif after is CONTRACTED:
+            await operator.wait_for_proxies(await registry.read_epoch(operator.connection))
+            managed = await _managed(operator, row)
+            await require_no_dependants(operator, managed, after.name)
+            await ensure_gate(operator, managed, RowState.OLD)
+            await ensure_attributes(operator, managed)
+            outcome.held_ms = await contract(operator, row, managed)
+            row = await registry.read_migration(operator.connection, name)
+        else:
+            row = await _step(operator, row, after)
+        outcome.steps.append(row.phase.name)
+        outcome.phase = row.phase.name
+    await _settle(operator, outcome)
+    return outcome
+
+
+async def rollback(operator: Operator, name: str, to: str | None = None) -> Outcome:
+    """One rung down, or down to the phase `to`. Raises as `advance`."""
+    row = await registry.read_migration(operator.connection, name)
+    target = _target(row, to, -1)
+    outcome = Outcome(name, row.phase.name)
+    while row.phase is not target:
+        await _release_stale_hold(operator, row)
+        row = await _step(operator, row, row.ladder[row.ladder.index(row.phase) - 1])
+        outcome.steps.append(row.phase.name)
+        outcome.phase = row.phase.name
+    await _settle(operator, outcome)
+    return outcome
+
+
+def _target(row: MigrationRow, to: str | None, direction: int) -> Phase:
+    names = [p.name for p in row.ladder]
+    ladder = " → ".join(names)
+    if row.phase is CONTRACTED:
+        raise LadderError(f"migration {row.name!r} is over ({ladder}): there is no way on, nor back")
+    at = names.index(row.phase.name)
+    first = row.ladder[1]
+    if to is not None and to not in names:
+        raise LadderError(f"strategy {row.strategy.value} has no phase {to!r}{did_you_mean(to, names)} ({ladder})")
+    if direction < 0 and (to == ANNOUNCED.name or (to is None and row.phase in (ANNOUNCED, first))):
+        raise LadderError(
+            f"{row.name} is in phase {row.phase.name}, below {first.name} is only: pgjanus abort {row.name}"
+        )
+    wanted = names.index(to) if to is not None else at + direction
+    if (wanted - at) * direction < 0:
+        other = "rollback" if direction > 0 else "advance"
+        raise LadderError(
+            f"{to} is the other way from {row.phase.name} ({ladder}): pgjanus {other} {row.name} --to {to}"
+        )
+    return row.ladder[wanted]
+
+
+async def _step(operator: Operator, row: MigrationRow, after: Phase) -> MigrationRow:
+    """Between two phases that both have columns."""
+    connection, before = operator.connection, row.phase
+    step = step_between(before, after)
+    assert after.policy is not None and before.policy is not None
+    operator.say(f"{row.name}: {before.name} → {after.name}")
+    await operator.wait_for_proxies(await registry.read_epoch(connection))
+    managed = await _managed(operator, row)
+    if leaves_old_format(after) and not leaves_old_format(before):
+        await require_no_dependants(operator, managed, after.name)
+        await relax(operator, managed, row.relaxed)
+    if step.empties is not None:
+        await ensure_gate(operator, managed, step.empties)
+    if before.policy.reads is not after.policy.reads:
+        await _require_agreement(operator, row)
+    if reads_new_format(after):
+        await ensure_attributes(operator, managed)
+    if after.policy.reads is Reads.OLD:
+        await restore(operator, managed, row.relaxed)
+    going = [drop_constraint(row.table, gate_name(s)) for s in step.drops if s is not RowState.BOTH]
+    if reads_new_format(before) and not reads_new_format(after):
+        going += constraining(managed)
+
+    async def work(connection: Connection) -> None:
+        for statement in going:
+            await connection.execute(statement.sql)
+        await registry.set_phase(connection, row, after)
+        await registry.record(connection, row.name, before, after, await registry.raise_epoch(connection))
+
+    await operator.briefly(f"entering {after.name}", [row.table_oid], work)
+    operator.say(f"{row.name}: {after.name}")
+    return await registry.read_migration(connection, row.name)
+
+
+async def _require_agreement(operator: Operator, row: MigrationRow) -> None:
+    result = await verify(operator.url, row.name)
+    if result.divergent:
+        raise LadderError(
+            f"the two formats differ in {result.divergent} rows: pgjanus verify {row.name} lists them,"
+            " with --repair mends them"
+        )
+    operator.say("verified: both formats of every row agree")
+
+
+async def _managed(operator: Operator, row: MigrationRow) -> ManagedTable:
+    _, managed = await registry.read_managed_table(operator.connection, row.name)
+    return managed
+
+
+async def _release_stale_hold(operator: Operator, row: MigrationRow) -> None:
+    """Left by an operator who was killed while contracting; we have the lock, so nobody else is at it."""
+    if row.hold_until is not None:
+        async with operator.connection.transaction():
+            if await registry.clear_hold(operator.connection, row.name):
+                await registry.raise_epoch(operator.connection)
+
+
+async def _settle(operator: Operator, outcome: Outcome) -> None:
+    """The step is done; who has not come along yet delays only the next one."""
+    try:
+        await operator.wait_for_proxies(await registry.read_epoch(operator.connection))
+    except NotAcknowledged as error:
+        outcome.missing = str(error)
+        operator.say(f"done, but {error}; the next step waits for them")
+
+
+# abort
+
+
+async def abort(operator: Operator, name: str) -> Outcome:
+    """Down the ladder, then the table as it was before `start`."""
+    row = await registry.read_migration(operator.connection, name)
+    if row.phase is CONTRACTED:
+        raise LadderError(f"migration {name!r} is over: its old columns are gone, there is no way back")
+    outcome = Outcome(name, None)
+    await _release_stale_hold(operator, row)
+    relation = await load_relation(operator.connection, row.table)
+    if relation is None or relation.oid != row.table_oid:
+        await _forget(operator, row, "aborted: its table is gone")
+        return outcome
+    if row.phase not in (ANNOUNCED, row.ladder[1]):
+        outcome.steps += (await rollback(operator, name, row.ladder[1].name)).steps
+        row = await registry.read_migration(operator.connection, name)
+    connection = operator.connection
+    await operator.wait_for_proxies(await registry.read_epoch(connection))
+    if row.phase is not ANNOUNCED:
+        await _restore_all(operator, row)
+        async with connection.transaction():
+            await registry.set_phase(connection, row, ANNOUNCED)
+            epoch = await registry.raise_epoch(connection)
+            await registry.record(connection, name, row.phase, ANNOUNCED, epoch, "abort")
+        outcome.steps.append(ANNOUNCED.name)
+        await operator.wait_for_proxies(epoch)
+        row = await registry.read_migration(connection, name)
+    await _forget(operator, row, "aborted")
+    await _settle(operator, outcome)
+    return outcome
+
+
+async def _restore_all(operator: Operator, row: MigrationRow) -> None:
+    if row.relaxed:
+        await restore(operator, await _managed(operator, row), row.relaxed)
+
+
+async def _forget(operator: Operator, row: MigrationRow, note: str) -> None:
+    """From `announced` to nothing: columns, if there are any, and registration in one transaction."""
+    relation = await load_relation(operator.connection, row.table)
+
+    async def work(connection: Connection) -> None:
+        if relation is not None and relation.oid == row.table_oid and relation.column(STATE_COLUMN) is not None:
+            for statement in collapse(row.compile(relation)):
+                await connection.execute(statement.sql)
+        await registry.delete_migration(connection, row.name)
+        await registry.record(connection, row.name, row.phase, None, await registry.raise_epoch(connection), note)
+
+    await operator.briefly("dropping the new columns", [row.table_oid], work)
+    operator.say(f"{row.name}: {note}")

@@ -1,0 +1,169 @@
+"""What in the database depends on the old columns: it would act on stale values once nobody writes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import asyncpg
+
+from proxy.database import Connection
+from proxy.ladder.operator import LadderError, Operator
+from proxy.registry import RelaxedNotNull, save_relaxed
+from rules.catalog import TableName
+from rules.changes import quote_identifier
+from rules.ddl import drop_constraint, old_columns, relax_not_null, rename_constraint, restore_not_null
+from rules.migration import ManagedTable
+from rules.phases import HIDDEN_PREFIX
+
+
+class StillDependedOn(LadderError):
+    """objects that would act on stale values of the old columns: drop or move each of them first"""
+
+    def __init__(self, message: str, dependants: tuple[Dependant, ...]) -> None:
+        super().__init__(message)
+        self.dependants = dependants
+
+
+@dataclass(frozen=True, slots=True)
+class Dependant:
+    """One object, in PostgreSQL's own description, and the column it depends on."""
+
+    column: str
+    description: str
+
+    def __str__(self) -> str:
+        return f"{self.description} (column {self.column})"
+
+
+# pg_depend has them all. What is harmless: the column's own default, its NOT NULL, an index that constrains nothing,
+# statistics, and a sequence that the column owns.
+_DEPENDANTS = """
+SELECT DISTINCT a.attname::text AS column, pg_describe_object(d.classid, d.objid, d.objsubid) AS description,
+       c.oid::int8 AS check_oid
+  FROM pg_depend d
+  JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+  LEFT JOIN pg_constraint c ON d.classid = 'pg_constraint'::regclass AND c.oid = d.objid AND c.contype = 'c'
+ WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1::int8::oid AND a.attname = ANY ($2::text[])
+   AND NOT CASE d.classid
+       WHEN 'pg_attrdef'::regclass THEN
+            EXISTS (SELECT FROM pg_attrdef x
+                     WHERE x.oid = d.objid AND x.adrelid = d.refobjid AND x.adnum = d.refobjsubid)
+       WHEN 'pg_constraint'::regclass THEN
+            EXISTS (SELECT FROM pg_constraint x
+                     WHERE x.oid = d.objid AND (x.contype = 'n' OR starts_with(x.conname, $3)))
+       WHEN 'pg_class'::regclass THEN
+            EXISTS (SELECT FROM pg_class x WHERE x.oid = d.objid AND x.relkind = 'S')
+         OR EXISTS (SELECT FROM pg_index x WHERE x.indexrelid = d.objid AND NOT x.indisunique AND NOT x.indisexclusion)
+         OR (d.objid = d.refobjid AND d.objsubid = 0)
+       WHEN 'pg_trigger'::regclass THEN
+            EXISTS (SELECT FROM pg_trigger x WHERE x.oid = d.objid AND starts_with(x.tgname, $3))
+       WHEN 'pg_statistic_ext'::regclass THEN true
+       ELSE false END
+ ORDER BY 1, 2"""
+
+
+async def find_dependants(connection: Connection, managed: ManagedTable) -> tuple[Dependant, ...]:
+    columns = [c.physical for c in old_columns(managed.migration)]
+    rows = await connection.fetch(_DEPENDANTS, managed.relation.oid, columns, HIDDEN_PREFIX)
+    found = []
+    for r in rows:
+        if r["check_oid"] is None or not await _holds_without_old(connection, managed, r["check_oid"]):
+            found.append(Dependant(r["column"], r["description"]))
+    return tuple(found)
+
+
+async def _holds_without_old(connection: Connection, managed: ManagedTable, check_oid: int) -> bool:
+    """Whether a CHECK over nothing but old columns is content with NULLs: values that are stale were good once."""
+    row = await connection.fetchrow(
+        "SELECT pg_get_expr(conbin, conrelid) AS condition, ARRAY(SELECT attname::text FROM pg_attribute"
+        " WHERE attrelid = conrelid AND attnum = ANY (conkey)) AS columns FROM pg_constraint WHERE oid = $1::int8::oid",
+        check_oid,
+    )
+    if row is None:
+        return True
+    old = {c.physical for c in old_columns(managed.migration)}
+    if not old.issuperset(row["columns"]):
+        return False
+    nulls = ", ".join(
+        f"NULL::{c.type} AS {quote_identifier(c.name)}" for c in managed.relation.columns if c.name in old
+    )
+    return bool(await connection.fetchval(f"SELECT ({row['condition']}) IS NOT FALSE FROM (SELECT {nulls}) AS t"))
+
+
+async def require_no_dependants(operator: Operator, managed: ManagedTable, phase: str) -> None:
+    """Before any phase that no longer writes the old columns.
+
+    Raises:
+        StillDependedOn: names them all.
+    """
+    found = await find_dependants(operator.connection, managed)
+    if found:
+        listed = "; ".join(map(str, found))
+        raise StillDependedOn(
+            f"{phase} would leave the old columns of {managed.relation.table} stale, and this still depends on them:"
+            f" {listed}. Drop each of them, or move it to the new columns' side, first",
+            found,
+        )
+
+
+async def relax(operator: Operator, managed: ManagedTable, already: tuple[RelaxedNotNull, ...]) -> None:
+    """Lift NOT NULL from the old columns, and remember it where going back will look."""
+    names = {c.physical for c in old_columns(managed.migration)}
+    columns = [c for c in managed.relation.columns if c.name in names and c.not_null]
+    if not columns:
+        return
+
+    async def work(connection: Connection) -> None:
+        constraints = await _not_null_names(connection, managed.relation.oid)
+        relaxed = {r.column: r for r in already} | {
+            c.name: RelaxedNotNull(c.name, constraints.get(c.name)) for c in columns
+        }
+        await connection.execute(relax_not_null(managed.relation.table, [c.name for c in columns]).sql)
+        await save_relaxed(connection, managed.migration.name, tuple(relaxed.values()))
+
+    await operator.briefly("lifting NOT NULL of the old columns", [managed.relation.oid], work)
+    operator.say(f"NOT NULL lifted from {', '.join(c.name for c in columns)}")
+
+
+async def restore(operator: Operator, managed: ManagedTable, relaxed: tuple[RelaxedNotNull, ...]) -> None:
+    """NOT NULL again, proved by a scan that lets writers write. Every row has its old format by now."""
+    connection, table, oid = operator.connection, managed.relation.table, managed.relation.oid
+    for column in relaxed:
+        await _restore_one(operator, table, oid, column)
+    if relaxed:
+        await save_relaxed(connection, managed.migration.name, ())
+        operator.say(f"NOT NULL restored on {', '.join(r.column for r in relaxed)}")
+
+
+async def _restore_one(operator: Operator, table: TableName, oid: int, relaxed: RelaxedNotNull) -> None:
+    sql = restore_not_null(table, relaxed.column)
+    what = f"NOT NULL of {relaxed.column}"
+    present = await operator.connection.fetchval(
+        "SELECT true FROM pg_constraint WHERE conrelid = $1::int8::oid AND conname = $2", oid, sql.name
+    )
+    if not present:
+        await operator.execute_briefly(what, oid, [sql.add])
+    try:
+        await operator.connection.execute(sql.proof.sql)
+    except asyncpg.CheckViolationError as error:
+        await operator.execute_briefly(what, oid, [drop_constraint(table, sql.name)])
+        raise LadderError(f"{what} cannot be restored: some rows have NULL there by now, give them a value") from error
+
+    async def finish(connection: Connection) -> None:
+        for statement in sql.finish:
+            await connection.execute(statement.sql)
+        name = (await _not_null_names(connection, oid)).get(relaxed.column)
+        if relaxed.constraint and name and name != relaxed.constraint:
+            await connection.execute(rename_constraint(table, name, relaxed.constraint).sql)
+
+    await operator.briefly(what, [oid], finish)
+
+
+async def _not_null_names(connection: Connection, table_oid: int) -> dict[str, str]:
+    """Column → its NOT NULL constraint; empty before PostgreSQL 18."""
+    rows = await connection.fetch(
+        "SELECT a.attname::text, c.conname::text FROM pg_constraint c JOIN pg_attribute a"
+        " ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1] WHERE c.conrelid = $1::int8::oid AND c.contype = 'n'",
+        table_oid,
+    )
+    return {r[0]: r[1] for r in rows}

@@ -1,0 +1,143 @@
+"""What `pgjanus status` shows, read in one go."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from proxy import registry
+from proxy.database import Connection
+from proxy.ladder.gates import constraint_is_valid
+from proxy.registry import MigrationRow, ProxyRow
+from rules.batches import in_state
+from rules.changes import quote_identifier, quote_table
+from rules.ddl import gate_name
+from rules.phases import STATE_COLUMN, RowState
+
+#: Up to that size rows are counted; a larger table is sampled.
+_COUNT_UP_TO_BYTES = 64 * 1024 * 1024
+_SAMPLE_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillStatus:
+    """How far the worker is with one row state."""
+
+    empties: str
+    rows_done: int
+    rows_total: int | None
+    done: bool
+    error: str | None
+
+    @property
+    def percent(self) -> float | None:
+        if self.done:
+            return 100.0
+        return min(100.0, 100.0 * self.rows_done / self.rows_total) if self.rows_total else None
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationStatus:
+    """`gates`: by forbidden row state, `absent`, `not validated` or `validated`. `rows`: by row state; None where there
+    are no states to count. `held`: new transactions are waiting for the outcome of `contracted`."""
+
+    name: str
+    table: str
+    strategy: str
+    phase: str
+    ladder: tuple[str, ...]
+    gates: dict[str, str]
+    rows: dict[str, int] | None
+    rows_are_exact: bool
+    backfills: tuple[BackfillStatus, ...]
+    held: bool
+
+    @property
+    def next_phase(self) -> str | None:
+        at = self.ladder.index(self.phase) + 1
+        return self.ladder[at] if at < len(self.ladder) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    epoch: int | None
+    migrations: tuple[MigrationStatus, ...]
+    proxies: tuple[ProxyRow, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        found = asdict(self)
+        for shown, migration in zip(found["migrations"], self.migrations, strict=True):
+            shown["next_phase"] = migration.next_phase
+            for backfill, kept in zip(shown["backfills"], migration.backfills, strict=True):
+                backfill["percent"] = kept.percent
+        for proxy in found["proxies"]:
+            proxy["heartbeat_age_s"] = round(proxy["heartbeat_age_s"], 3)
+        return found
+
+
+async def read_status(connection: Connection, name: str | None = None) -> Status:
+    """All migrations, or that one.
+
+    Raises:
+        UnknownMigration: there is none of that name.
+    """
+    if not await registry.is_installed(connection):
+        if name is not None:
+            await registry.require_installed(connection)
+        return Status(None, (), ())
+    state = await registry.read_state(connection)
+    rows = state.migrations if name is None else (await registry.read_migration(connection, name),)
+    return Status(
+        state.epoch,
+        tuple([await _migration(connection, row) for row in rows]),
+        await registry.read_proxies(connection),
+    )
+
+
+async def _migration(connection: Connection, row: MigrationRow) -> MigrationStatus:
+    gates: dict[str, str] = {}
+    counts: dict[str, int] | None = None
+    exact = True
+    if row.phase.expanded:
+        words = {None: "absent", False: "not validated", True: "validated"}
+        for state in (RowState.OLD, RowState.NEW):
+            valid = await constraint_is_valid(connection, row.table_oid, gate_name(state))
+            gates[state.value] = words[valid]
+        counts, exact = await _count_rows(connection, row)
+    backfills = await connection.fetch(
+        "SELECT state, rows_done, rows_total, done, error FROM pgjanus.backfills WHERE migration = $1 ORDER BY state",
+        row.name,
+    )
+    return MigrationStatus(
+        name=row.name,
+        table=str(row.table),
+        strategy=row.strategy.value,
+        phase=row.phase.name,
+        ladder=tuple(p.name for p in row.ladder),
+        gates=gates,
+        rows=counts,
+        rows_are_exact=exact,
+        backfills=tuple(
+            BackfillStatus(b["state"], b["rows_done"], b["rows_total"], b["done"], b["error"]) for b in backfills
+        ),
+        held=row.hold_until is not None,
+    )
+
+
+async def _count_rows(connection: Connection, row: MigrationRow) -> tuple[dict[str, int] | None, bool]:
+    """Rows by row state, and whether they were counted rather than extrapolated from a sample of the pages."""
+    size = await connection.fetchval(
+        "SELECT pg_relation_size(a.attrelid) FROM pg_attribute a"
+        " WHERE a.attrelid = $1::int8::oid AND a.attname = $2 AND NOT a.attisdropped",
+        *(row.table_oid, STATE_COLUMN),
+    )
+    if size is None:
+        return None, True
+    exact = size <= _COUNT_UP_TO_BYTES
+    percent = 100.0 if exact else 100.0 * _SAMPLE_BYTES / size
+    sample = "" if exact else f" TABLESAMPLE SYSTEM ({percent:.6f})"
+    code = f"t.{quote_identifier(STATE_COLUMN)}"
+    counts = ", ".join(f"count(*) FILTER (WHERE {in_state(state, code)})" for state in RowState)
+    found = await connection.fetchrow(f"SELECT {counts} FROM {quote_table(row.table)} AS t{sample}")
+    assert found is not None
+    return {state.value: round(n * 100 / percent) for state, n in zip(RowState, found, strict=True)}, exact
