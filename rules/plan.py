@@ -56,7 +56,10 @@ class PositionMap:
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """Send `sql` instead. `results` has one entry per statement of the text, in order (None: describe as the server does)."""
+    """Send `sql` instead.
+
+    `results` has one entry per statement of the text, in order; None describes it as the server does.
+    """
 
     sql: str
     positions: PositionMap
