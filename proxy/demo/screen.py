@@ -111,7 +111,9 @@ class LiveScreen(Screen):
         self._live.console.print(Text.assemble(("$ ", "dim"), (line, "bold")))
 
     def show(self, picture: Picture) -> None:
-        self._live.update(Group("", _ladder(picture.phase), "", _traffic(picture)), refresh=True)
+        self._live.update(
+            Group("", _ladder(picture.phase), "", _traffic(picture), "", _backfill(picture)), refresh=True
+        )
 
 
 def _ladder(current: str) -> Text:
@@ -119,7 +121,7 @@ def _ladder(current: str) -> Text:
     text = Text()
     for index, name in enumerate(_PHASES):
         style = "bold reverse" if index == reached else "green" if index < reached else "dim"
-        text.append(f" {name} ", style)
+        text.append(name, style)
         if index + 1 < len(_PHASES):
             text.append(" → ", "dim")
     return text
@@ -135,10 +137,15 @@ def _traffic(picture: Picture) -> Table:
             table.add_row(t.label, f"{t.statements:,}", f"{t.per_second:,.0f}", f"{t.slowest_ms:.0f} ms", errors)
         else:
             table.add_row(t.label, Text("waits for its columns", "dim"))
-    if picture.rows_total:
-        bar = ProgressBar(total=picture.rows_total, completed=picture.rows_done, width=30)
-        table.add_row("backfill", f"{picture.rows_done:,}", f"of {picture.rows_total:,}", bar)
     return table
+
+
+def _backfill(picture: Picture) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    if picture.rows_total:
+        bar = ProgressBar(total=picture.rows_total, completed=picture.rows_done, width=40)
+        grid.add_row("backfill", bar, f"{picture.rows_done:,} of {picture.rows_total:,}")
+    return grid
 
 
 def screen_for(terminal: bool) -> Screen:
