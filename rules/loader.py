@@ -98,7 +98,7 @@ def _compose(text: str, file: str) -> Node:
         raise _wrong(f"the character {chr(int(error.character))!r} is not allowed in YAML: remove it", place) from error
     except (ValueError, RecursionError) as error:  # PyYAML on escapes beyond Unicode, and on what is deeper than Python
         raise _wrong(f"this is not valid YAML: {error}", Place(file, 1, 1)) from error
-    if node is None:
+    if node is None or node.tag == _TAG + "null" or node.value == "":
         raise _wrong(f"the file is empty: {_NOT_A_MIGRATION}", Place(file, 1, 1))
     return node
 
@@ -157,7 +157,7 @@ class _Document:
         if value is None:
             remedy = 'for SQL\'s NULL write "NULL", in quotes'
             self.problems.append(
-                Problem(path, f"{_taken_for(node)}: {remedy}" if node.value else f"the value is missing; {remedy}")
+                Problem(path, f"{_taken_for(node)}: {remedy}" if node.value else f"the value is missing: {remedy}")
             )
         return value
 

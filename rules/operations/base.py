@@ -87,12 +87,17 @@ def _checked(check: Callable[[str], object]) -> AfterValidator:
         try:
             result = check(text)
         except ValueError as error:
-            raise invalid(str(error)) from error
+            raise invalid(_shortened(str(error))) from error
         except RecursionError as error:
             raise invalid("the SQL is nested too deeply") from error
         return result if isinstance(result, str) else text
 
     return AfterValidator(validate)
+
+
+def _shortened(message: str) -> str:
+    """A message that quotes a long expression keeps its beginning and what is said about it."""
+    return message if len(message) <= 600 else f"{message[:200]} … {message[-300:]}"
 
 
 def invalid(message: str) -> PydanticCustomError:
