@@ -20,8 +20,11 @@ class Pins(Protocol):
     def unpin(self, snapshot: Snapshot) -> None:
         """The transaction is over; exactly once for each `try_pin` that gave a snapshot."""
 
-    def may_serve_managed(self) -> bool:
-        """False once the lease is lost: statements on managed tables are refused until it is back."""
+    def may_serve_managed(self, snapshot: Snapshot | None = None) -> bool:
+        """False once the lease is lost: statements on managed tables are refused until it is back.
+
+        With a snapshot: for a transaction that is pinned to it.
+        """
 
     def catalog_changed(self) -> None:
         """A client changed the catalog and committed: the next snapshot has to be read anew."""
@@ -42,7 +45,7 @@ class FixedPins:
     def unpin(self, snapshot: Snapshot) -> None:
         pass
 
-    def may_serve_managed(self) -> bool:
+    def may_serve_managed(self, snapshot: Snapshot | None = None) -> bool:
         return True
 
     def catalog_changed(self) -> None:

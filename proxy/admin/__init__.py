@@ -1,0 +1,35 @@
+"""HTTP for operators: one file per page, listed in `ROUTES`."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from proxy.admin.health import healthz, readyz
+from proxy.admin.metrics import metrics
+from proxy.admin.state import GATEWAY, METRICS
+from proxy.config import Address
+from proxy.errors import ListenError
+from proxy.metrics import Metrics
+from proxy.session import Gateway
+
+ROUTES = (("/metrics", metrics), ("/healthz", healthz), ("/readyz", readyz))
+
+
+async def start_admin(address: Address, gateway: Gateway, exported: Metrics) -> web.AppRunner:
+    """Start serving; `cleanup()` of what it returns ends it.
+
+    Raises:
+        ListenError: the address is in use or not ours.
+    """
+    app = web.Application()
+    app[GATEWAY], app[METRICS] = gateway, exported
+    for path, handler in ROUTES:
+        app.router.add_get(path, handler)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, address.host, address.port).start()
+    except OSError as error:
+        await runner.cleanup()
+        raise ListenError(f"cannot listen on {address} (--admin): {error.strerror or error}") from error
+    return runner

@@ -1,0 +1,11 @@
+"""What the pages are about."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from proxy.metrics import Metrics
+from proxy.session import Gateway
+
+GATEWAY = web.AppKey("gateway", Gateway)
+METRICS = web.AppKey("metrics", Metrics)

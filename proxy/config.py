@@ -1,0 +1,152 @@
+"""The settings of `serve`: addresses, limits, and which clients see which shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Final
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from proxy.errors import SettingsError
+from rules.phases import Shape
+
+_DEFAULT_PORT: Final = 5432
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A TCP address, or (`port` 0) the path of a unix socket."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        if not self.port:
+            return self.host
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def read_address(text: str, option: str) -> Address:
+    """`host:port`, `:port` (all interfaces) or `[::1]:port`.
+
+    Raises:
+        SettingsError: it is none of these.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or not 0 < int(port) < 65536:
+        raise SettingsError(f"{option} {text!r} is not an address: write it as host:port, such as 127.0.0.1:6432")
+    return Address(host.strip("[]") or "0.0.0.0", int(port))
+
+
+@dataclass(frozen=True, slots=True)
+class ServerUrl:
+    """Where PostgreSQL is, and the database that is managed, if the URL names one."""
+
+    address: Address
+    database: str | None
+
+
+def read_server_url(text: str, option: str) -> ServerUrl:
+    """`postgresql://host[:port][/database]`; `?host=/directory` for a unix socket. Credentials are not used.
+
+    Raises:
+        SettingsError: it is no such URL.
+    """
+    wrong = SettingsError(
+        f"{option} {_without_password(text)!r} is not a URL of the form postgresql://host:5432/database"
+    )
+    try:
+        url = urlsplit(text)
+        port = url.port or _DEFAULT_PORT
+        query = parse_qs(url.query)
+    except ValueError as error:
+        raise wrong from error
+    if url.scheme not in ("postgresql", "postgres"):
+        raise wrong
+    host = unquote(url.hostname or "") or query.get("host", ["localhost"])[0]
+    if query.get("port", [""])[0].isdigit():
+        port = int(query["port"][0])
+    address = Address(f"{host}/.s.PGSQL.{port}", 0) if host.startswith("/") else Address(host, port)
+    return ServerUrl(address, unquote(url.path.lstrip("/")) or query.get("dbname", [None])[0])
+
+
+def _without_password(text: str) -> str:
+    head, at, tail = text.rpartition("@")
+    if not at:
+        return text
+    scheme, _, user = head.rpartition("//")
+    return f"{scheme}//{user.partition(':')[0]}@{tail}"
+
+
+class ClientMatch(BaseModel):
+    """Clients that see a shape: all patterns that are given must match (`*` and `?` as in file names)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    user: str = "*"
+    database: str = "*"
+    application_name: str = "*"
+    shape: Shape
+
+    def matches(self, user: str, database: str, application_name: str) -> bool:
+        return (
+            fnmatchcase(user, self.user)
+            and fnmatchcase(database, self.database)
+            and fnmatchcase(application_name, self.application_name)
+        )
+
+
+class Limits(BaseModel):
+    """Bounds on what one client may cost."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: One Query or Parse on a managed database, kept whole to be looked into.
+    buffer_limit_bytes: Annotated[int, Field(ge=1 << 16)] = 64 << 20
+    #: Rewritten statements that are remembered, by all sessions of the process.
+    plan_cache_bytes: Annotated[int, Field(ge=0)] = 64 << 20
+    #: From accept to a complete startup message.
+    startup_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    connect_timeout_s: Annotated[float, Field(gt=0)] = 10.0
+    #: From SIGTERM to the end of transactions that are still running.
+    drain_timeout_s: Annotated[float, Field(ge=0)] = 10.0
+    #: For a client to read what is left when its server connection has ended.
+    linger_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+
+
+class ProxyFile(BaseModel):
+    """pgjanus.yaml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    clients: tuple[ClientMatch, ...] = ()
+    limits: Limits = Limits()
+
+    def shape_for(self, user: str, database: str, application_name: str) -> Shape | None:
+        """The shape of the first match, or None."""
+        for match in self.clients:
+            if match.matches(user, database, application_name):
+                return match.shape
+        return None
+
+
+def read_proxy_file(path: Path) -> ProxyFile:
+    """Read pgjanus.yaml.
+
+    Raises:
+        SettingsError: it cannot be read, is no YAML, or says something unknown.
+    """
+    try:
+        return ProxyFile.model_validate(yaml.safe_load(path.read_text()) or {})
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise SettingsError(f"{path}: {where}: {first['msg']}") from error

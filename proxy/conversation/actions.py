@@ -1,0 +1,46 @@
+"""What a conversation asks its session to do, and what it counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from rules.errors import Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class ToServer:
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ToClient:
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """New transactions are held: call `resume` when the control side says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """To be logged; the client learns it from the server's reply."""
+
+    refusal: Refusal
+    migration: str
+    text: str
+
+
+Action = ToServer | ToClient | Hold | Refused
+
+
+@dataclass(slots=True)
+class Tally:
+    """Statements by what happened to them: each Query, each Bind, and each Parse that was refused."""
+
+    untouched: int = 0
+    rewritten: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    prepared_again: int = 0
+    held: int = 0

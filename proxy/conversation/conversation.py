@@ -1,0 +1,119 @@
+"""`Conversation`: one client with one server connection, from the startup message on. Pure: bytes in, actions out."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from proxy.conversation.actions import Action, Hold, Tally, ToClient, ToServer
+from proxy.conversation.answers import Answers
+from proxy.conversation.judge import Judge
+from proxy.conversation.ledger import LEDGER_LIMIT
+from proxy.conversation.requests import Requests
+from proxy.conversation.state import State
+from proxy.pins import Pins
+from proxy.wire.framing import Framer
+from rules.snapshot import Snapshot
+
+_CLIENT_KINDS: Final = (b"Q", b"P", b"B", b"D", b"E", b"C", b"S", b"F", b"c", b"f")
+_SERVER_KINDS: Final = (b"1", b"2", b"3", b"T", b"n", b"C", b"I", b"s", b"E", b"N", b"S", b"G", b"Z")
+_ENDS_OF_COPY: Final = b"cf"
+_SYNC: Final = ord("S")
+
+
+class Conversation:
+    """Give it what arrives from either side, and do what it says.
+
+    Args:
+        pins: which snapshot a transaction gets; asked at its first message.
+        judge: decides what happens to each text.
+        tally: counts; may be shared by all conversations.
+        buffer_limit: how many bytes of one Query or Parse are kept to be looked into.
+    """
+
+    def __init__(self, pins: Pins, judge: Judge, tally: Tally, *, buffer_limit: int = 64 << 20) -> None:
+        self._state = State(pins, judge, tally, buffer_limit)
+        self._client = Framer(_CLIENT_KINDS)
+        self._server = Framer(_SERVER_KINDS)
+        self._requests = Requests(self._state, self._client)
+        self._answers = Answers(self._state, self._server)
+        self._broken = False
+        self._held = False
+        self._congested = False
+
+    @property
+    def wants_client_data(self) -> bool:
+        """Whether the client should be read: not while it is held, or far ahead of the server."""
+        return not self._held and not self._congested
+
+    @property
+    def idle(self) -> bool:
+        """No transaction, and nothing under way."""
+        return self._state.snapshot is None and not self._state.ledger and not self._held
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """What the running transaction is pinned to."""
+        return self._state.snapshot
+
+    def end(self) -> None:
+        """The server connection is gone, and the transaction with it."""
+        self._state.release()
+
+    def receive_client(self, data: bytes) -> list[Action]:
+        self._client.feed(data)
+        return self._pump_client()
+
+    def resume(self) -> list[Action]:
+        """The control side says that transactions may begin again."""
+        self._held = False
+        return self._pump_client()
+
+    def receive_server(self, data: bytes) -> list[Action]:
+        framer, answers = self._server, self._answers
+        framer.feed(data)
+        try:
+            while (kind := framer.next()) and answers.receive(kind):
+                pass
+            data = framer.take()
+        except ValueError:
+            data = framer.take_all()
+        actions: list[Action] = []
+        if self._congested and len(self._state.ledger) < LEDGER_LIMIT // 2:
+            self._congested = False
+            actions = self._pump_client()
+        if data:
+            actions.append(ToClient(data))
+        return actions
+
+    def _pump_client(self) -> list[Action]:
+        framer, state, ledger = self._client, self._state, self._state.ledger
+        data = b""
+        try:
+            while not self._broken and self.wants_client_data and (kind := framer.next()):
+                if len(ledger) >= LEDGER_LIMIT:
+                    self._congested = True
+                elif kind in _ENDS_OF_COPY:
+                    ledger.end_copy()
+                    framer.accept()
+                elif ledger.skipping and kind != _SYNC:
+                    framer.accept()  # the server ignores it as well
+                else:
+                    snapshot = state.snapshot or self._pin()
+                    if snapshot is None or not self._requests.receive(kind, snapshot):
+                        break
+        except ValueError:
+            self._broken = True  # the server closes the connection over this; nothing behind it counts
+        data = framer.take_all() if self._broken else framer.take()
+        actions, state.actions = state.actions, []
+        if data:
+            actions.append(ToServer(data))
+        return actions
+
+    def _pin(self) -> Snapshot | None:
+        state = self._state
+        state.snapshot = state.pins.try_pin()
+        if state.snapshot is None:
+            self._held = True
+            state.tally.held += 1
+            state.actions.append(Hold())
+        return state.snapshot

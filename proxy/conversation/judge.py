@@ -1,0 +1,120 @@
+"""`Judge`: what happens to one text of one session. Knows the settings; asks the planner; never forwards in hope."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from proxy.conversation.settings import Settings
+from proxy.conversation.statements import (
+    UNCONCERNED,
+    Planned,
+    Planner,
+    may_move_lexing,
+    may_move_path,
+    temporary_names,
+)
+from proxy.pins import Pins
+from proxy.wire.encodings import Undecodable, decode, encode
+from proxy.wire.messages import CANNOT_CONNECT_NOW, PROGRAM_LIMIT_EXCEEDED
+from rules.errors import Refusal
+from rules.plan import Refuse
+from rules.snapshot import Snapshot
+
+_PREFIX: Final = "pgjanus: "
+
+
+def _refuse(message: str, hint: str, sqlstate: str = "0A000", migration: str = "") -> Planned:
+    return Planned(Refuse(Refusal(_PREFIX + message, hint, sqlstate=sqlstate), migration), migration)
+
+
+class Judge:
+    def __init__(self, pins: Pins, planner: Planner, settings: Settings) -> None:
+        self.settings = settings
+        self._pins = pins
+        self._planner = planner
+        self._path_moving = False
+        self._lexing_moving = False
+
+    def plan(self, text: bytes, snapshot: Snapshot) -> Planned:
+        """The plan of a client's text. A text that cannot be read is refused if it may name a managed table."""
+        if not snapshot.tables:
+            return UNCONCERNED
+        settings = self.settings
+        try:
+            sql = decode(text, settings.codec)
+        except Undecodable:
+            plain = all(table.name.isascii() for table in snapshot.tables)
+            if plain and not snapshot.may_concern(text.decode("latin-1")):
+                return UNCONCERNED
+            return _refuse(
+                "the statement is not text in the session's client_encoding",
+                "Use a client_encoding that pgjanus can read, such as UTF8.",
+            )
+        if not snapshot.may_concern(sql):
+            return UNCONCERNED
+        if not self._pins.may_serve_managed(snapshot):
+            return self._lease_lost()
+        if self._lexing_moving or not settings.standard_strings or may_move_lexing(text):
+            if not settings.standard_strings:
+                return _refuse(
+                    "a managed table cannot be used with standard_conforming_strings = off",
+                    "Set standard_conforming_strings to on, and write escapes as E'…'.",
+                )
+            if self._lexing_moving and not text.isascii():
+                return _refuse(
+                    "the client_encoding may be changing while this statement is sent",
+                    "Wait for the reply of the SET before sending more.",
+                )
+        moving = self._path_moving or may_move_path(text)
+        planned = self._planner(sql, snapshot, settings.client_on_the_move if moving else settings.client)
+        if planned.rewrite is not None:
+            try:
+                encode(planned.rewrite.sql, settings.codec)
+            except Undecodable:
+                return _refuse(
+                    "the rewritten statement has characters that the session's client_encoding has not",
+                    "Use client_encoding UTF8.",
+                    migration=planned.migration,
+                )
+        return planned
+
+    def still(self, planned: Planned, snapshot: Snapshot) -> Planned:
+        """A plan made earlier in the same snapshot; refused if the lease has been lost since."""
+        if planned.migration and not self._pins.may_serve_managed(snapshot):
+            return self._lease_lost()
+        return planned
+
+    def server_text(self, text: bytes, planned: Planned) -> bytes:
+        """What the server gets for a text that is not refused."""
+        rewrite = planned.rewrite
+        return text if rewrite is None else encode(rewrite.sql, self.settings.codec)
+
+    def sent(self, text: bytes, snapshot: Snapshot, planned: Planned) -> None:
+        """The server is about to run this text: it may change how the next ones are read."""
+        if not snapshot.tables:
+            return
+        if may_move_path(text):
+            self._path_moving = True
+        if may_move_lexing(text):
+            self._lexing_moving = True
+        shadowed = temporary_names(text, self.settings.codec or "utf-8")
+        if shadowed:
+            self.settings.shadow(shadowed & {table.name for table in snapshot.tables})
+
+    def settle(self) -> None:
+        """The server has answered everything, and has reported what changed."""
+        self._path_moving = self._lexing_moving = False
+
+    def too_long(self, limit_bytes: int) -> Planned:
+        return _refuse(
+            f"a statement longer than {limit_bytes} bytes cannot be looked into while a migration is active",
+            "Send the data with COPY or as parameters, or raise buffer_limit.",
+            PROGRAM_LIMIT_EXCEEDED,
+        )
+
+    def _lease_lost(self) -> Planned:
+        return _refuse(
+            "managed tables are closed: this proxy has lost its control connection",
+            "Try again; other tables are served as before.",
+            CANNOT_CONNECT_NOW,
+        )

@@ -1,0 +1,189 @@
+"""The ledger: the replies that the server still owes, in order. It explains all of the protocol's bookkeeping.
+
+    reply                              completes          what it says
+    1 ParseComplete                    PARSE
+    2 BindComplete                     BIND
+    3 CloseComplete                    CLOSE
+    T RowDescription, n NoData         DESCRIBE           within QUERY: describes statement number `statement`
+    C, I, s                            EXECUTE            within QUERY: one statement less
+    E ErrorResponse                    all up to SYNC     within QUERY, SYNC, FUNCTION: nothing, Z follows
+    G CopyInResponse                   –                  Syncs up to the end of the copy are not answered
+    Z ReadyForQuery                    QUERY, SYNC, FUNCTION, STARTUP
+
+Source: src/backend/tcop/postgres.c (`ignore_till_sync`, `doing_extended_query_message`), commands/copyfromparse.c.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum, auto
+from itertools import takewhile
+from typing import Any, Final
+
+from rules.plan import PositionMap, Refuse, ResultPatch, Rewrite
+
+#: Beyond this the client is not read any more. The server flushes its replies after 8 KB (`PqSendBufferSize`), that is
+#: after at most 1,638 of the shortest ones, so a client that waits for them always gets on.
+LEDGER_LIMIT: Final = 16_384
+
+
+class Step(Enum):
+    """What a message of the client's makes the server do."""
+
+    STARTUP = auto()
+    QUERY = auto()
+    FUNCTION = auto()
+    SYNC = auto()
+    PARSE = auto()
+    BIND = auto()
+    DESCRIBE = auto()
+    EXECUTE = auto()
+    CLOSE = auto()
+    #: CopyDone or CopyFail: no reply, but the end of Syncs that are ignored. Stray ones are ignored by the server.
+    COPY_END = auto()
+
+
+#: An error within one of these makes the server ignore everything up to the next Sync.
+EXTENDED: Final = frozenset({Step.PARSE, Step.BIND, Step.DESCRIBE, Step.EXECUTE, Step.CLOSE})
+#: These are over with ReadyForQuery.
+CYCLES: Final = frozenset({Step.STARTUP, Step.QUERY, Step.FUNCTION, Step.SYNC})
+
+
+@dataclass(slots=True)
+class Change:
+    """A table of names as it will be if the server does what it was told: `name` means `after` instead of `before`."""
+
+    table: dict[bytes, Any]
+    name: bytes
+    after: Any
+    before: Any
+
+
+@dataclass(slots=True)
+class Expected:
+    """One entry. Its replies go to the client unless `injected` says that the client never asked for them."""
+
+    step: Step
+    injected: bool = False
+    rewrite: Rewrite | None = None
+    refused: Refuse | None = None
+    change: Change | None = None
+    #: The prepared statement that a Bind or Describe means, or the one that a DEALLOCATE drops.
+    name: bytes | None = None
+    #: The statement to be prepared again if this injected Parse fails.
+    reprepares: Any = None
+    #: How many statements of a Query are complete.
+    statement: int = 0
+
+    @property
+    def positions(self) -> PositionMap | None:
+        return self.rewrite.positions if self.rewrite else None
+
+    @property
+    def result(self) -> ResultPatch | None:
+        """How the next RowDescription has to be patched."""
+        if self.rewrite is None or self.statement >= len(self.rewrite.results):
+            return None
+        return self.rewrite.results[self.statement]
+
+
+class Ledger:
+    """Entries in order; tables of names change when a message is sent, and change back if it turns out to fail."""
+
+    __slots__ = ("_entries", "copying", "skipping")
+
+    def __init__(self) -> None:
+        self._entries: deque[Expected] = deque([Expected(Step.STARTUP)])
+        #: The server ignores everything up to the next Sync, which the client has not sent yet.
+        self.skipping = False
+        #: The server reads copy data, and the client has not ended it yet.
+        self.copying = False
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def head(self) -> Expected | None:
+        return self._entries[0] if self._entries else None
+
+    def push(self, entry: Expected) -> None:
+        self._entries.append(entry)
+        if entry.change is not None:
+            self._assign(entry.change, entry.change.after)
+
+    def end_copy(self) -> None:
+        """The client sent CopyDone or CopyFail."""
+        if self.copying:
+            self.copying = False
+        elif self._entries:
+            self._entries.append(Expected(Step.COPY_END))
+
+    def complete(self, step: Step) -> Expected | None:
+        """Take the head if it is that step."""
+        if self._entries and self._entries[0].step is step:
+            return self._pop()
+        return None
+
+    def complete_cycle(self) -> Expected | None:
+        if self._entries and self._entries[0].step in CYCLES:
+            return self._pop()
+        return None
+
+    def begin_copy(self) -> None:
+        """CopyInResponse: Syncs up to the end of the copy will not be answered."""
+        entries = self._entries
+        ahead = list(takewhile(lambda entry: entry.step is not Step.COPY_END, entries))
+        kept = [entry for i, entry in enumerate(ahead) if i == 0 or entry.step is not Step.SYNC]
+        rest = list(entries)[len(ahead) :]
+        self.copying = not rest
+        entries.clear()
+        entries.extend(kept + rest[1:])
+
+    def fail(self) -> list[Expected]:
+        """An ErrorResponse for the head: take it, and whatever the server will skip, and undo what they changed."""
+        self.copying = False
+        if not self._entries or self._entries[0].step not in EXTENDED:
+            return []
+        failed: list[Expected] = []
+        while self._entries and self._entries[0].step is not Step.SYNC:
+            failed.append(self._entries.popleft())
+        self.skipping = not self._entries
+        for entry in reversed(failed):
+            if entry.change is not None:
+                self._undo(entry.change)
+        return failed
+
+    def forget(self, table: dict[bytes, Any], name: bytes) -> None:
+        """The server says that this name means nothing: as of now, so what was sent later still holds."""
+        later = self._next_change(table, name)
+        if later is not None:
+            later.before = None
+        else:
+            table.pop(name, None)
+
+    def _undo(self, change: Change) -> None:
+        later = self._next_change(change.table, change.name)
+        if later is not None:
+            later.before = change.before
+        else:
+            self._assign(change, change.before)
+
+    def _next_change(self, table: dict[bytes, Any], name: bytes) -> Change | None:
+        for entry in self._entries:
+            change = entry.change
+            if change is not None and change.table is table and change.name == name:
+                return change
+        return None
+
+    def _assign(self, change: Change, value: Any) -> None:
+        if value is None:
+            change.table.pop(change.name, None)
+        else:
+            change.table[change.name] = value
+
+    def _pop(self) -> Expected:
+        entry = self._entries.popleft()
+        while self._entries and self._entries[0].step is Step.COPY_END:
+            self._entries.popleft()
+        return entry

@@ -1,0 +1,57 @@
+"""Errors and notices as the client has to see them, and the statements that stand for refused ones."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from proxy.wire.messages import SYNTAX_ERROR, ErrorFields, error_fields
+from rules.errors import Refusal
+from rules.phases import HIDDEN_PREFIX, STATE_COLUMN
+from rules.plan import PositionMap
+
+#: The name of a prepared statement that never comes to exist: Parse of a refusal under it always fails.
+REFUSED_NAME: Final = b"_pgjanus_refused"
+
+# A new column's hidden name. The state column and the gates have no other name that a client could know.
+_STATE = STATE_COLUMN.removeprefix(HIDDEN_PREFIX)
+_HIDDEN: Final = re.compile(rb"%b(?!%b\b|gate_)" % (HIDDEN_PREFIX.encode(), _STATE.encode()))
+#: Message, detail, hint, context, column and constraint name.
+_NAMING_FIELDS: Final = frozenset(b"MDHWcn")
+_POSITION: Final = ord("P")
+_SEVERITY: Final = b"S"
+
+
+def refusal_text(refusal: Refusal) -> bytes:
+    """A text that is a syntax error at its first word on every server; the server's log shows the reason with it."""
+    reason = " ".join(refusal.message.split()).encode("ascii", errors="replace").decode()
+    return f"pgjanus refused this statement: {reason}".replace("'", "''").replace("\0", "?").encode()
+
+
+def is_refusal_answered(error: ErrorFields) -> bool:
+    """Whether this error is the syntax error that `refusal_text` was sent for, and not, say, a cancel."""
+    return error.get(b"C") == SYNTAX_ERROR
+
+
+def refused(error: ErrorFields, refusal: Refusal, codec: str) -> ErrorFields:
+    """The server's syntax error with the words of the refusal."""
+    return error_fields(
+        error.get(_SEVERITY) or b"ERROR",
+        refusal.sqlstate,
+        refusal.message,
+        hint=refusal.hint,
+        position=None if refusal.position is None else refusal.position + 1,
+        codec=codec,
+    )
+
+
+def translated(error: ErrorFields, positions: PositionMap | None) -> ErrorFields:
+    """Positions as in the client's text, and columns by the names that clients know."""
+    fields = []
+    for code, value in error.fields:
+        if code == _POSITION and positions is not None and value.isdigit():
+            value = b"%d" % (positions.to_client(int(value) - 1) + 1)
+        elif code in _NAMING_FIELDS:
+            value = _HIDDEN.sub(b"", value)
+        fields.append((code, value))
+    return ErrorFields(tuple(fields))

@@ -1,0 +1,57 @@
+"""What both directions of a conversation share."""
+
+from __future__ import annotations
+
+from proxy.conversation.actions import Action, Tally
+from proxy.conversation.judge import Judge
+from proxy.conversation.ledger import Ledger
+from proxy.conversation.statements import Bound, Statement
+from proxy.pins import Pins
+from rules.snapshot import Snapshot
+
+
+class State:
+    """Attributes: `snapshot` is what the running transaction is pinned to, `actions` what has yet to be told."""
+
+    __slots__ = (
+        "actions",
+        "buffer_limit",
+        "catalog_moved",
+        "judge",
+        "ledger",
+        "pins",
+        "portals",
+        "snapshot",
+        "statements",
+        "tally",
+    )
+
+    def __init__(self, pins: Pins, judge: Judge, tally: Tally, buffer_limit: int) -> None:
+        self.pins = pins
+        self.judge = judge
+        self.tally = tally
+        self.buffer_limit = buffer_limit
+        self.ledger = Ledger()
+        self.statements: dict[bytes, Statement] = {}
+        self.portals: dict[bytes, Bound] = {}
+        self.snapshot: Snapshot | None = None
+        self.catalog_moved = False
+        self.actions: list[Action] = []
+
+    @property
+    def manages_tables(self) -> bool:
+        return self.snapshot is not None and bool(self.snapshot.tables)
+
+    @property
+    def codec(self) -> str:
+        """For names and messages that go to the client."""
+        return self.judge.settings.codec or "utf-8"
+
+    def release(self) -> None:
+        """The transaction is over."""
+        snapshot, self.snapshot = self.snapshot, None
+        if self.catalog_moved:
+            self.catalog_moved = False
+            self.pins.catalog_changed()
+        if snapshot is not None:
+            self.pins.unpin(snapshot)

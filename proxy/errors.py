@@ -1,0 +1,23 @@
+"""Errors of the running side, each with what to do about it in its text.
+
+PgjanusError (rules.errors)
+├── SettingsError        a setting or the settings file is wrong
+├── ListenError          an address cannot be listened on
+└── ServerUnreachable    PostgreSQL does not accept connections
+"""
+
+from __future__ import annotations
+
+from rules.errors import PgjanusError
+
+
+class SettingsError(PgjanusError):
+    """A command line option or the settings file is wrong: what is wrong, and what would be right."""
+
+
+class ListenError(PgjanusError):
+    """An address cannot be listened on; names the address and the option."""
+
+
+class ServerUnreachable(PgjanusError):
+    """PostgreSQL does not accept connections; names the address."""

@@ -1,0 +1,71 @@
+"""What Prometheus sees. The data path only counts in plain integers; they are read when somebody scrapes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from proxy.plans import PlanCache
+from proxy.session import Gateway
+
+
+class DataPathCollector(Collector):
+    """Sessions, statements and plans of this process."""
+
+    def __init__(self, gateway: Gateway, plans: PlanCache) -> None:
+        self._gateway = gateway
+        self._plans = plans
+
+    def collect(self) -> Iterator[Metric]:
+        gateway, tally, plans = self._gateway, self._gateway.tally, self._plans
+        statements = CounterMetricFamily(
+            "pgjanus_statements",
+            "Statements by what happened to them: untouched, rewritten or refused.",
+            labels=("outcome", "migration"),
+        )
+        statements.add_metric(("untouched", ""), tally.untouched)
+        for migration, count in tally.rewritten.items():
+            statements.add_metric(("rewritten", migration), count)
+        for migration, count in tally.refused.items():
+            statements.add_metric(("refused", migration), count)
+        yield statements
+        yield _counter(
+            "pgjanus_prepared_again", "Prepared statements given a new text for a new phase.", tally.prepared_again
+        )
+        yield _counter("pgjanus_transactions_held", "Transactions that waited for a step of a migration.", tally.held)
+        yield _counter("pgjanus_sessions_opened", "Client connections accepted.", gateway.opened)
+        yield _counter("pgjanus_server_unreachable", "Clients that got no server connection.", gateway.unreachable)
+        yield _gauge(
+            "pgjanus_sessions", "Client connections, and server connections that outlive them.", len(gateway.sessions)
+        )
+        yield _gauge("pgjanus_asyncio_tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))
+        yield _counter("pgjanus_plan_cache_hits", "Texts whose plan was remembered.", plans.hits)
+        yield _counter("pgjanus_plan_cache_misses", "Texts that were planned.", plans.misses)
+        yield _gauge("pgjanus_plan_cache_bytes", "Estimated size of the remembered plans.", plans.bytes)
+        yield _gauge("pgjanus_plan_cache_entries", "Remembered plans.", len(plans))
+
+
+def _counter(name: str, text: str, value: float) -> CounterMetricFamily:
+    return CounterMetricFamily(name, text, value=value)
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, text, value=value)
+
+
+class Metrics:
+    """A registry of this process's own, with the interpreter's and the process's usual metrics."""
+
+    def __init__(self, gateway: Gateway, plans: PlanCache) -> None:
+        self.registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.registry)
+        self.registry.register(DataPathCollector(gateway, plans))
+
+    def exposition(self) -> bytes:
+        """The text format; to be called on the event loop's thread."""
+        return generate_latest(self.registry)

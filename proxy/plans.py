@@ -1,0 +1,88 @@
+"""The plan cache: what the planner said about a text, kept for as long as it is asked for."""
+
+from __future__ import annotations
+
+import sys
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from proxy.conversation.statements import Planned
+from rules.errors import Refusal
+from rules.migration import Client
+from rules.plan import Plan, Refuse, Rewrite
+from rules.snapshot import Snapshot
+
+_INTERNAL_ERROR: Final = "XX000"
+#: What an entry takes besides its texts: key, plan, runs and patches, roughly.
+_ENTRY_BYTES: Final = 2_000
+#: A text that would take more than this part of the cache is planned each time.
+_LARGEST_PART: Final = 16
+
+log = structlog.get_logger(__name__)
+
+RawPlanner = Callable[[str, Snapshot, Client], Plan]
+
+
+class PlanCache:
+    """Call it like the planner. Least recently used plans go first; one per process, for all sessions."""
+
+    def __init__(self, planner: RawPlanner, limit_bytes: int) -> None:
+        self._planner = planner
+        self._limit_bytes = limit_bytes
+        # The snapshot is kept in the value: as long as the entry lives, no other can have its id.
+        self._plans: OrderedDict[tuple[str, int, Client], tuple[Snapshot, Planned, int]] = OrderedDict()
+        self.bytes = 0
+        self.hits = 0
+        self.misses = 0
+
+    def __len__(self) -> int:
+        return len(self._plans)
+
+    def __call__(self, sql: str, snapshot: Snapshot, client: Client) -> Planned:
+        key = (sql, id(snapshot), client)
+        found = self._plans.get(key)
+        if found is not None:
+            self.hits += 1
+            self._plans.move_to_end(key)
+            return found[1]
+        self.misses += 1
+        planned = self._plan(sql, snapshot, client)
+        size = _ENTRY_BYTES + sys.getsizeof(sql)
+        if planned.rewrite is not None:
+            size += sys.getsizeof(planned.rewrite.sql) + 100 * len(planned.rewrite.positions.runs)
+        if size <= self._limit_bytes // _LARGEST_PART:
+            self._plans[key] = (snapshot, planned, size)
+            self.bytes += size
+            while self.bytes > self._limit_bytes:
+                self.bytes -= self._plans.popitem(last=False)[1][2]
+        return planned
+
+    def _plan(self, sql: str, snapshot: Snapshot, client: Client) -> Planned:
+        try:
+            plan = self._planner(sql, snapshot, client)
+        except Refusal as refusal:
+            plan = Refuse(refusal, "")
+        except Exception:
+            # A defect of ours must not become a statement that is forwarded in hope, nor the end of the session.
+            log.exception("planner_failed", epoch=snapshot.epoch)
+            defect = Refusal(
+                "pgjanus: this statement could not be analysed (a defect of pgjanus)",
+                "The proxy's log has the details.",
+                sqlstate=_INTERNAL_ERROR,
+            )
+            plan = Refuse(defect, "")
+        match plan:
+            case Refuse(migration=migration):
+                return Planned(plan, migration)
+            case Rewrite() | _:
+                return Planned(plan, mentioned_migrations(sql, snapshot))
+
+
+def mentioned_migrations(sql: str, snapshot: Snapshot) -> str:
+    """The migrations of the managed tables whose names occur in the text, joined by commas."""
+    lowered = sql.lower()
+    named = {t.migration.name for name, t in snapshot.tables.items() if name.name.lower() in lowered}
+    return ",".join(sorted(named or {t.migration.name for t in snapshot.tables.values()}))

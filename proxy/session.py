@@ -1,0 +1,406 @@
+"""One client and its server connection: sockets, flow control, and how both end. What to send is the conversation's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from functools import partial
+from typing import Final, assert_never, cast
+
+import structlog
+
+from proxy.config import ProxyFile
+from proxy.conversation.actions import Action, Hold, Refused, Tally, ToClient, ToServer
+from proxy.conversation.conversation import Conversation
+from proxy.conversation.judge import Judge
+from proxy.conversation.opening import Answer, Begin, Opening, Reject, UnknownShape, requested_shape
+from proxy.conversation.settings import Settings
+from proxy.conversation.statements import Planner
+from proxy.dialer import Dialer, keep_alive
+from proxy.errors import ServerUnreachable
+from proxy.pins import Pins
+from proxy.wire.messages import ADMIN_SHUTDOWN, CONNECTION_FAILURE, error_response, message
+from proxy.wire.startup import CancelRequest, StartupMessage
+from rules.migration import Client
+from rules.phases import Shape
+
+#: Per direction: beyond `high` the other side is not read any more, until less than `low` is left to write.
+_WRITE_HIGH_BYTES: Final = 256 << 10
+_WRITE_LOW_BYTES: Final = 64 << 10
+#: What is read and thrown away for a client that is gone, before the server connection is cut.
+_ORPHAN_BYTES: Final = 1 << 20
+_TERMINATE: Final = message(b"X", b"")
+_INTERNAL_ERROR: Final = "XX000"
+_NOT_REPLICATION: Final = {"", "false", "off", "no", "0", "f", "n"}
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Gateway:
+    """What all sessions of a process share. `database` is the managed one; None if any may be."""
+
+    dialer: Dialer
+    pins: Pins
+    planner: Planner
+    tally: Tally
+    file: ProxyFile
+    database: str | None = None
+    sessions: set[Session] = field(default_factory=set)
+    opened: int = 0
+    unreachable: int = 0
+    #: Set while no session is left.
+    empty: asyncio.Event = field(default_factory=asyncio.Event)
+    draining: bool = False
+
+
+class _Progress(Enum):
+    OPENING = auto()
+    DIALING = auto()
+    RELAYING = auto()
+    OVER = auto()
+
+
+class _Side(asyncio.Protocol):
+    """One of the two sockets; the session does the thinking."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.transport: asyncio.Transport | None = None
+        #: Its write buffer is full.
+        self.blocked = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports do not derive from asyncio's.
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(_WRITE_HIGH_BYTES, _WRITE_LOW_BYTES)
+
+    def pause_writing(self) -> None:
+        self.blocked = True
+        self._session.regulate()
+
+    def resume_writing(self) -> None:
+        self.blocked = False
+        self._session.regulate()
+
+    def write(self, data: bytes) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(data)
+
+    def end_of_data(self) -> None:
+        """Nothing more will be written; what comes from there is still read."""
+        if self.transport is not None and not self.transport.is_closing():
+            try:
+                self.transport.write_eof()
+            except OSError:
+                self.transport.abort()
+
+    def close(self) -> None:
+        """After what is still to be written."""
+        if self.transport is not None:
+            self.transport.close()
+
+    def abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+    def read(self, wanted: bool) -> None:
+        transport = self.transport
+        if transport is None or transport.is_closing() or transport.is_reading() == wanted:
+            return
+        if wanted:
+            transport.resume_reading()
+        else:
+            transport.pause_reading()
+
+
+class ClientSide(_Side):
+    """The factory's product for a listener: makes its own session."""
+
+    def __init__(self, gateway: Gateway, shape: Shape) -> None:
+        super().__init__(Session(gateway, shape, self))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        keep_alive(transport)
+        self._session.begin()
+
+    def data_received(self, data: bytes) -> None:
+        self._session.client_data(data)
+
+    def eof_received(self) -> bool:
+        return self._session.client_eof()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._session.client_lost()
+
+
+class _ServerSide(_Side):
+    def data_received(self, data: bytes) -> None:
+        self._session.server_data(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._session.server_lost()
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    loop.call_soon(call)
+
+
+class Session:
+    """Made by `ClientSide` when a client connects; over when both sockets are closed.
+
+    A client that is gone leaves its server connection open, and its transaction pinned, until the server has noticed
+    and ended: only then is it sure that nothing of it still runs.
+    """
+
+    def __init__(self, gateway: Gateway, shape: Shape, client: ClientSide) -> None:
+        self._gateway = gateway
+        self._shape = shape
+        self._client: _Side = client
+        self._server: _ServerSide | None = None
+        self._progress = _Progress.OPENING
+        self._opening: Opening | None = Opening()
+        self._conversation: Conversation | None = None
+        self._dialing: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._client_ended = False
+        self._client_gone = False
+        self._server_gone = True
+        self._orphan_bytes = 0
+        self._draining = False
+        self._who: dict[str, str] = {}
+
+    # ------------------------------------------------------------------ the client's socket
+
+    def begin(self) -> None:
+        gateway = self._gateway
+        gateway.sessions.add(self)
+        gateway.empty.clear()
+        gateway.opened += 1
+        self._set_timer(gateway.file.limits.startup_timeout_s)
+
+    def client_data(self, data: bytes) -> None:
+        match self._progress:
+            case _Progress.OPENING:
+                self._open(data)
+            case _Progress.RELAYING if self._conversation is not None:
+                self._converse(self._conversation.receive_client, data)
+            case _Progress.RELAYING if self._server is not None:
+                self._server.write(data)
+            case _:
+                pass
+
+    def client_eof(self) -> bool:
+        """Keep our half open: replies to what was sent before are still due."""
+        if self._progress is not _Progress.RELAYING:
+            return False
+        self._client_ended = True
+        self._pass_on_end()
+        return True
+
+    def client_lost(self) -> None:
+        self._client_gone = True
+        self._clear_timer()
+        if self._dialing is not None:
+            self._dialing.cancel()
+        if self._server_gone:
+            self._finish()
+        elif self._progress is _Progress.RELAYING:
+            assert self._server is not None
+            # Held bytes of a client that is gone are dropped: nobody waits for them, and nothing of them has begun.
+            self._server.end_of_data()
+            self.regulate()
+
+    # ------------------------------------------------------------------ the server's socket
+
+    def server_data(self, data: bytes) -> None:
+        if self._client_gone:
+            self._orphan_bytes += len(data)
+            if self._orphan_bytes > _ORPHAN_BYTES and self._server is not None:
+                self._server.abort()
+        if self._conversation is None:
+            self._client.write(data)
+            return
+        self._converse(self._conversation.receive_server, data)
+        if self._draining and self._conversation.idle:
+            self._say_goodbye()
+
+    def server_lost(self) -> None:
+        self._progress = _Progress.OVER
+        self._server_gone = True
+        if self._conversation is not None:
+            self._conversation.end()
+        if self._client_gone:
+            self._finish()
+        else:
+            self._close_client()
+
+    # ------------------------------------------------------------------ from the first packet to the relay
+
+    def _open(self, data: bytes) -> None:
+        assert self._opening is not None
+        for event in self._opening.receive(data):
+            match event:
+                case Answer(answer):
+                    self._client.write(answer)
+                case Reject(answer):
+                    self._close_client(answer)
+                case Begin(first, rest):
+                    self._opening = None
+                    self._clear_timer()
+                    self._progress = _Progress.DIALING
+                    self._client.read(False)
+                    try:
+                        if isinstance(first, StartupMessage):
+                            self._conversation = self._converse_as(first)
+                    except UnknownShape as error:
+                        self._close_client(error.response)
+                        return
+                    self._dialing = asyncio.get_running_loop().create_task(self._dial(first, rest))
+
+    def _converse_as(self, startup: StartupMessage) -> Conversation | None:
+        """None for what is relayed as raw bytes: other databases, replication, other protocols."""
+        parameters, gateway = startup.parameters, self._gateway
+        user = parameters.get("user", "")
+        database = parameters.get("database") or user
+        application = parameters.get("application_name", "")
+        self._who = {"user": user, "database": database, "application_name": application}
+        if startup.version[0] != 3 or parameters.get("replication", "").lower() not in _NOT_REPLICATION:
+            return None
+        shape = requested_shape(parameters) or gateway.file.shape_for(user, database, application) or self._shape
+        if gateway.database is not None and database != gateway.database:
+            return None
+        judge = Judge(gateway.pins, gateway.planner, Settings(Client(shape), user))
+        return Conversation(gateway.pins, judge, gateway.tally, buffer_limit=gateway.file.limits.buffer_limit_bytes)
+
+    async def _dial(self, first: StartupMessage | CancelRequest, rest: bytes) -> None:
+        try:
+            server = await self._gateway.dialer.dial(lambda: _ServerSide(self))
+        except ServerUnreachable as error:
+            self._gateway.unreachable += 1
+            log.warning("server_unreachable", reason=str(error), **self._who)
+            hint = "Check that PostgreSQL runs there, and the proxy's option --server."
+            answer = error_response("FATAL", CONNECTION_FAILURE, f"pgjanus: {error}", hint=hint)
+            self._close_client(answer if isinstance(first, StartupMessage) else b"")
+            return
+        finally:
+            self._dialing = None
+        self._server, self._server_gone = server, False
+        if self._client_gone:
+            server.abort()
+            return
+        self._progress = _Progress.RELAYING
+        server.write(first.packet)
+        self.regulate()
+        if rest:
+            self.client_data(rest)
+
+    # ------------------------------------------------------------------ the relay
+
+    def _converse(self, receive: Callable[[bytes], list[Action]], data: bytes) -> None:
+        try:
+            self._perform(receive(data))
+        except Exception:
+            self._fail()
+
+    def _resume(self) -> None:
+        if self._progress is not _Progress.RELAYING or self._conversation is None or self._client_gone:
+            return
+        try:
+            self._perform(self._conversation.resume())
+        except Exception:
+            self._fail()
+
+    def _perform(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case ToClient(data):
+                    self._client.write(data)
+                case ToServer(data):
+                    assert self._server is not None
+                    self._server.write(data)
+                case Hold():
+                    loop = asyncio.get_running_loop()
+                    self._gateway.pins.when_released(partial(_call_soon, loop, self._resume))
+                case Refused(refusal, migration, text):
+                    log.warning(
+                        "statement_refused",
+                        migration=migration,
+                        sqlstate=refusal.sqlstate,
+                        reason=refusal.message,
+                        statement_bytes=len(text),
+                        **self._who,
+                    )
+                case _:
+                    assert_never(action)
+        self.regulate()
+        if self._client_ended:
+            self._pass_on_end()
+
+    def regulate(self) -> None:
+        """Read each side only while the other one takes what it says."""
+        if self._progress is not _Progress.RELAYING or self._server is None:
+            return
+        wanted = self._conversation is None or self._conversation.wants_client_data
+        self._client.read(wanted and not self._server.blocked)
+        self._server.read(self._client_gone or not self._client.blocked)
+
+    def _pass_on_end(self) -> None:
+        if self._server is not None and (self._conversation is None or self._conversation.wants_client_data):
+            self._client_ended = False
+            self._server.end_of_data()
+
+    # ------------------------------------------------------------------ the end
+
+    def drain(self) -> None:
+        """End as soon as no transaction runs."""
+        self._draining = True
+        if self._progress in (_Progress.OPENING, _Progress.DIALING) or (self._conversation and self._conversation.idle):
+            self._say_goodbye()
+
+    def abort(self) -> None:
+        """End now."""
+        self._client.abort()
+        if self._server is not None:
+            self._server.abort()
+
+    def _say_goodbye(self) -> None:
+        answer = error_response("FATAL", ADMIN_SHUTDOWN, "terminating connection: pgjanus is shutting down")
+        self._close_client(answer)
+        if self._server is not None:
+            self._server.write(_TERMINATE)
+            self._server.close()
+
+    def _fail(self) -> None:
+        log.exception("session_failed", **self._who)
+        self._close_client(error_response("FATAL", _INTERNAL_ERROR, "pgjanus: internal error; the proxy's log has it"))
+        if self._server is not None:
+            self._server.abort()
+
+    def _close_client(self, last_words: bytes = b"") -> None:
+        self._progress = _Progress.OVER
+        if last_words:
+            self._client.write(last_words)
+        self._client.close()
+        if not self._client_gone:
+            self._set_timer(self._gateway.file.limits.linger_timeout_s)
+
+    def _finish(self) -> None:
+        self._progress = _Progress.OVER
+        self._clear_timer()
+        gateway = self._gateway
+        gateway.sessions.discard(self)
+        if not gateway.sessions:
+            gateway.empty.set()
+
+    def _set_timer(self, seconds: float) -> None:
+        self._clear_timer()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._client.abort)
+
+    def _clear_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
