@@ -65,7 +65,7 @@ async def _expand(url: str, definition: Mapping[str, Any], phase_name: str) -> M
         assert relation is not None
         await connection.execute(
             "INSERT INTO pgjanus.migrations (name, table_schema, table_name, table_oid, definition, strategy, phase)"
-            " VALUES ($1, $2, $3, $4::int8::oid, $5::text::jsonb, $6, $7)",
+            " VALUES ($1, $2, $3, $4::int8::oid, $5::text::json, $6, $7)",
             *(spec.migration, spec.table.schema, spec.table.name, relation.oid, json.dumps(spec.to_json())),
             *(spec.strategy, phase_name),
         )
