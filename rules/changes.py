@@ -76,7 +76,7 @@ def parse_expression(text: str) -> Expression:
     select = statements[0]["stmt"]["SelectStmt"]
     targets = select.get("targetList", [])
     if set(select) - {"targetList", "limitOption", "op"} or len(targets) != 1 or "name" in targets[0]["ResTarget"]:
-        raise MigrationError(f"{text!r} is not one SQL expression: give an expression such as \"upper(name)\"")
+        raise MigrationError(f'{text!r} is not one SQL expression: give an expression such as "upper(name)"')
     tokens = {token.start: token.end + 1 for token in scan(source)}
     to_char = _byte_to_char(source)
     parts: list[str] = []

@@ -1,8 +1,8 @@
 """Errors of the pure side, by whose mistake they are.
 
-    PgjanusError
-    ├── MigrationError     the migration file or definition is wrong (its author's)
-    └── Refusal            a statement cannot be rewritten exactly (nobody's; the client is told)
+PgjanusError
+├── MigrationError     the migration file or definition is wrong (its author's)
+└── Refusal            a statement cannot be rewritten exactly (nobody's; the client is told)
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ fall into it, so that an expression can be moved or used twice and still be read
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from rules.changes import Expression
@@ -48,12 +49,11 @@ def expression_pieces(expression: Expression, column: Callable[[str], Pieces]) -
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """Replace [start, end) by `pieces`; an insertion has start == end. `cause` is the client's position that errors point at."""
+    """Replace [start, end) by `pieces`; an insertion has start == end."""
 
     start: int
     end: int
     pieces: Pieces
-    cause: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +71,25 @@ class Edits:
 
     def __init__(self, sql: str) -> None:
         self._sql = sql
-        self._edits: list[Edit] = []
+        self._edits: dict[Edit, None] = {}
+        self._ordered: list[Edit] = []
+        self._starts: list[int] = []
 
     def __bool__(self) -> bool:
         return bool(self._edits)
 
     def replace(self, start: int, end: int, *pieces: Piece) -> None:
-        edit = Edit(start, end, pieces)
-        if edit not in self._edits:
-            self._edits.append(edit)
+        self._edits[Edit(start, end, pieces)] = None
 
     def insert(self, position: int, *pieces: Piece) -> None:
-        self._edits.append(Edit(position, position, pieces))
+        self._edits[Edit(position, position, pieces)] = None
 
     def apply(self) -> tuple[str, PositionMap]:
         """The rewritten text, and the way back to the client's positions."""
+        # At one position insertions come first, in the order in which they were made; a wider edit comes before what
+        # it holds. Sorted once, because a text may have thousands of edits.
+        self._ordered = sorted(self._edits, key=lambda e: (e.start, e.end > e.start, -e.end))
+        self._starts = [e.start for e in self._ordered]
         runs = self._render(0, len(self._sql), excluded=None)
         at, starts = 0, []
         for run in runs:
@@ -93,15 +97,13 @@ class Edits:
             at += len(run.text)
         return "".join(run.text for run in runs), PositionMap(tuple(starts))
 
-    def text(self, start: int, end: int) -> str:
-        """One span, rendered."""
-        return "".join(run.text for run in self._render(start, end, excluded=None))
-
-    def _inside(self, start: int, end: int, excluded: Edit | None) -> list[Edit]:
-        found = [e for e in self._edits if e is not excluded and start <= e.start and e.end <= end]
-        # At one position insertions come first, in the order in which they were made; a wider edit comes before what it holds.
-        found.sort(key=lambda e: (e.start, e.end > e.start, -e.end))
-        return found
+    def _inside(self, start: int, end: int, excluded: Edit | None) -> Iterator[Edit]:
+        for index in range(bisect_left(self._starts, start), len(self._ordered)):
+            edit = self._ordered[index]
+            if edit.start > end:
+                return
+            if edit is not excluded and edit.end <= end:
+                yield edit
 
     def _render(self, start: int, end: int, excluded: Edit | None) -> list[_Run]:
         runs: list[_Run] = []
@@ -117,7 +119,7 @@ class Edits:
                 if isinstance(piece, Span):
                     runs += self._render(piece.start, piece.end, excluded=edit)
                 elif piece:
-                    runs.append(_Run(piece, edit.cause if edit.cause is not None else edit.start, False))
+                    runs.append(_Run(piece, edit.start, False))
             at = max(at, edit.end)
         if at < end:
             runs.append(_Run(self._sql[at:end], at, True))

@@ -110,7 +110,9 @@ class Lookup:
         columns: dict[str, FieldPatch | None] = {}
         for visible, column in managed.visible(shape):
             changed = find_column(managed, shape, visible) is not None and not is_stored(managed, shape)
-            patch = FieldPatch(visible, relation.oid, column.attnum, column.type_oid, column.typmod) if changed else None
+            patch = (
+                FieldPatch(visible, relation.oid, column.attnum, column.type_oid, column.typmod) if changed else None
+            )
             columns[visible] = patch
         hidden = frozenset(
             c.name for c in relation.columns if c.name not in columns and not c.name.startswith(HIDDEN_PREFIX)
@@ -150,7 +152,9 @@ class Lookup:
             raise _undefined(name, position)
         if captured and uncertain:
             raise Refusal(
-                f'it is not known whose column "{name}" is', "Write the table's name or alias in front of it.", position=position
+                f'it is not known whose column "{name}" is',
+                "Write the table's name or alias in front of it.",
+                position=position,
             )
         return None
 
@@ -159,7 +163,9 @@ class Lookup:
         scope: Level | None = level
         while scope is not None:
             for entry in scope.entries:
-                if entry.name == name and (schema is None or (entry.table is not None and entry.table.schema == schema)):
+                if entry.name == name and (
+                    schema is None or (entry.table is not None and entry.table.schema == schema)
+                ):
                     return entry
             scope = scope.parent
         return None

@@ -15,13 +15,28 @@ class Untouched:
 
 @dataclass(frozen=True, slots=True)
 class FieldPatch:
-    """How one result column has to be described: as if it were the client's own column of the table."""
+    """One result column that is the client's own column of the table, although the server sees an expression.
+
+    The expression has the column's type already; what it lacks is the origin (`table_oid`, `attnum`) and the modifier.
+    `cast` says that the client cast the column: PostgreSQL keeps the origin only if the cast changes nothing.
+    """
 
     name: str
     table_oid: int
     attnum: int
     type_oid: int
     typmod: int
+    cast: bool = False
+
+    def describe(self, type_oid: int, typmod: int) -> tuple[int, int, int] | None:
+        """(table OID, attnum, typmod) in place of what the server said of a column with this type; None: leave it.
+
+        A domain is described by its base type and modifier, which the server has right.
+        """
+        same = type_oid == self.type_oid
+        if self.cast and not (same and typmod in (-1, self.typmod)):
+            return None
+        return self.table_oid, self.attnum, self.typmod if same else typmod
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +44,7 @@ class ResultPatch:
     """Patches for the RowDescription of one statement.
 
     `head` counts from the first column, `tail` from the last one (its last entry is the last column); None leaves a
-    column as the server described it. Columns between the two are left as they are.
+    column as the server described it, and so are all columns between the two.
     """
 
     head: tuple[FieldPatch | None, ...] = ()

@@ -37,14 +37,18 @@ def plan(sql: str, snapshot: Snapshot, client: Client) -> Plan:
     except ParseError:
         return _unparsed(sql, names)
     except (RecursionError, UnicodeEncodeError):
-        return Refuse(Refusal("this statement is nested too deeply to be rewritten", "Split it into smaller ones."), names)
+        return Refuse(
+            Refusal("this statement is nested too deeply to be rewritten", "Split it into smaller ones."), names
+        )
     planner = _Planner(source, Lookup(snapshot, client))
     try:
         return planner.plan()
     except Refusal as refusal:
         return Refuse(refusal, planner.migrations() or names)
     except RecursionError:
-        return Refuse(Refusal("this statement is nested too deeply to be rewritten", "Split it into smaller ones."), names)
+        return Refuse(
+            Refusal("this statement is nested too deeply to be rewritten", "Split it into smaller ones."), names
+        )
 
 
 def _unparsed(sql: str, names: str) -> Plan:
@@ -119,7 +123,8 @@ class _Planner:
                 self._query(*unwrap(node["query"]))
                 return None
             case "CopyStmt":
-                return self._copy(node)
+                self._copy(node)
+                return None
             case "DeclareCursorStmt" if not node.get("options", 0) & _CURSOR_WITH_HOLD:
                 self._query(*unwrap(node["query"]))
                 return None
@@ -129,7 +134,8 @@ class _Planner:
                     self._query(inner_kind, inner)
                 return None
             case _:
-                return self._other(kind, node)
+                self._other(kind, node)
+                return None
 
     def _query(self, kind: str, node: Node) -> Analysis:
         analyser = Analyser(self._source, self._lookup)
@@ -139,14 +145,12 @@ class _Planner:
             self._touched += analyser.result.touched
         shape = self._lookup.client.shape
         self._check_shape()
-        if "intoClause" in node and "rel" in node.get("intoClause", {}):
-            pass  # SELECT INTO names a new table; what it selects is read like any query
         rewrite_reads(self._source, self._edits, analysis, shape)
         for write in analysis.writes:
             if write.kind == "UpdateStmt":
                 rewrite_set(self._source, self._edits, write.entry, write.node["targetList"], shape)
             else:
-                rewrite_insert(self._source, self._edits, write.entry, write.node, shape)
+                rewrite_insert(self._source, self._edits, write, shape)
         return analysis
 
     def _copy(self, node: Node) -> None:

@@ -52,9 +52,7 @@ def is_stored(table: ManagedTable, shape: Shape) -> bool:
     return table.policy.reads.is_always_valid(shape)
 
 
-def read_column(
-    table: ManagedTable, change: ColumnChange, column: ManagedColumn, shape: Shape, qualifier: str
-) -> str:
+def read_column(table: ManagedTable, change: ColumnChange, column: ManagedColumn, shape: Shape, qualifier: str) -> str:
     """SQL of a managed column's value as a client of that shape must see it in this phase."""
     if is_stored(table, shape):
         return physical(qualifier, column.physical)

@@ -8,10 +8,9 @@ statement returns.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rules.changes import quote_identifier
 from rules.errors import Refusal
 from rules.labels import label_of, label_reference
 from rules.names import Entry, Found, Level, Lookup
@@ -45,9 +44,12 @@ class StarItem:
 
 @dataclass(frozen=True, slots=True)
 class Star:
+    """`from_table`: the star of `TABLE t`, which is not written; [start, end) is the word TABLE then."""
+
     start: int
     end: int
     items: tuple[StarItem, ...]
+    from_table: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +63,15 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """An INSERT or UPDATE node (kind is its name) on a managed table, and what its target is called."""
+    """An INSERT or UPDATE node (kind is its name) on a managed table, and what its target is called.
+
+    `outputs` are the columns that an INSERT's query gives.
+    """
 
     kind: str
     node: Node
     entry: Entry
-    start: int
+    outputs: tuple[Output, ...] = ()
 
 
 @dataclass(slots=True)
@@ -139,15 +144,18 @@ class Analyser:
         level = Level(parent)
         star: list[StarItem] = []
         for item in node.get("fromClause", []):
-            entries, items = self._from(item, level, ctes)
-            star += items
+            star += self._from(item, level, ctes)[1]
         if "valuesLists" in node:
             self._expressions(node["valuesLists"], level, ctes)
             width = len(node["valuesLists"][0]["List"]["items"])
             return [(f"column{i + 1}", None) for i in range(width)]
+        if self._is_table_command(node):
+            return self._table_command(node, star)
         outputs = self._targets(node.get("targetList", []), level, star, ctes)
         names = {o[0] for o in outputs if o}
-        self._expressions([node.get(k) for k in ("whereClause", "havingClause", "limitCount", "limitOffset")], level, ctes)
+        self._expressions(
+            [node.get(k) for k in ("whereClause", "havingClause", "limitCount", "limitOffset")], level, ctes
+        )
         for clause in node.get("groupClause", []):
             self._group_item(clause, level, names, ctes)
         for clause in [*node.get("sortClause", []), *node.get("distinctClause", [])]:
@@ -156,6 +164,20 @@ class Analyser:
                 self._expressions(clause, level, ctes)
         self._expressions(node.get("windowClause"), level, ctes)
         return outputs
+
+    @staticmethod
+    def _is_table_command(node: Node) -> bool:
+        """`TABLE t` has a star without a place of its own."""
+        targets = node.get("targetList", [])
+        return len(targets) == 1 and targets[0]["ResTarget"].get("location", 0) < 0
+
+    def _table_command(self, node: Node, star: list[StarItem]) -> list[Output]:
+        relation = node["fromClause"][0]["RangeVar"]
+        index = self._source.find_back(self._source.token_before(self._source.location(relation)), "TABLE")
+        token = self._source.tokens[index]
+        if any(i.entry is not None and i.entry.managed for i in star):
+            self.result.stars.append(Star(token.start, token.end, tuple(star), from_table=True))
+        return _star_outputs(star)
 
     def _group_item(self, clause: Node, level: Level, names: set[str], ctes: Mapping[str, Columns]) -> None:
         """GROUP BY prefers an input column, then an output name: the reverse of ORDER BY."""
@@ -181,8 +203,7 @@ class Analyser:
             if target.managed is None:
                 self._expressions(conflict.get("infer"), level, ctes)
         if target.managed is not None:
-            write = dict(node, outputs=outputs)
-            self.result.writes.append(Write("InsertStmt", write, target, self._source.location(node["relation"])))
+            self.result.writes.append(Write("InsertStmt", node, target, tuple(outputs)))
         return self._returning(node, level, [StarItem(target)], ctes)
 
     def _update_or_delete(
@@ -191,12 +212,13 @@ class Analyser:
         target = self._target(node)
         level = Level(parent)
         star = [StarItem(target)]
-        for item in node.get("fromClause", node.get("usingClause", [])):
+        items: list[Node] = node.get("fromClause") or node.get("usingClause") or []
+        for item in items:
             star += self._from(item, level, ctes)[1]
         level.entries.insert(0, target)
         self._expressions([node.get("targetList"), node.get("whereClause")], level, ctes)
         if kind == "UpdateStmt" and target.managed is not None:
-            self.result.writes.append(Write(kind, node, target, self._source.location(node["relation"])))
+            self.result.writes.append(Write(kind, node, target))
         return self._returning(node, level, star, ctes)
 
     def _merge(self, node: Node, parent: Level | None, ctes: Mapping[str, Columns]) -> list[Output]:
@@ -219,9 +241,7 @@ class Analyser:
         # The target of a DML statement is never a CTE.
         return self._note(self._lookup.table_entry(relation.get("schemaname"), relation["relname"], alias))
 
-    def _returning(
-        self, node: Node, level: Level, star: list[StarItem], ctes: Mapping[str, Columns]
-    ) -> list[Output]:
+    def _returning(self, node: Node, level: Level, star: list[StarItem], ctes: Mapping[str, Columns]) -> list[Output]:
         clause = node.get("returningClause")
         if not clause:
             return []
@@ -251,20 +271,18 @@ class Analyser:
                 outputs += self._star(body, level, star)
                 continue
             found = self._expressions(target.get("val"), level, ctes)
+            is_cast = kind == "TypeCast" and unwrap(body["arg"])[0] == "ColumnRef"
+            if is_cast:
+                found = self._reference(unwrap(body["arg"])[1], level)
             name = label_of(target)
             reference = label_reference(target)
             if reference is not None:
                 start = self._source.location(reference)
                 first = self._source.token_at(self._source.location(target))
                 self.result.labels.append(Label(first, start, name))
-            outputs.append((name, self._patch(found, name) if kind == "ColumnRef" else None))
+            patch = found[0].columns.get(found[1]) if found is not None and found[0].columns else None
+            outputs.append((name, patch and replace(patch, name=name, cast=patch.cast or is_cast)))
         return outputs
-
-    def _patch(self, found: tuple[Entry, str] | None, name: str) -> FieldPatch | None:
-        if found is None or not found[0].columns:
-            return None
-        patch = found[0].columns.get(found[1])
-        return patch and FieldPatch(name, patch.table_oid, patch.attnum, patch.type_oid, patch.typmod)
 
     def _star(self, reference: Node, level: Level, star: list[StarItem]) -> list[Output]:
         start = self._source.location(reference)
@@ -279,17 +297,7 @@ class Analyser:
         end = self._source.tokens[self._source.reference_end(first) - 1].end
         if any(i.entry is not None and i.entry.managed for i in items):
             self.result.stars.append(Star(start, end, tuple(items)))
-        outputs: list[Output] = []
-        for item in items:
-            if item.entry is None:
-                outputs.append((item.column, None))
-            elif item.column:
-                outputs.append((item.column, (item.entry.columns or {}).get(item.column)))
-            elif item.entry.columns is None:
-                outputs.append(None)
-            else:
-                outputs += list(item.entry.columns.items())
-        return outputs
+        return _star_outputs(items)
 
     # --- FROM ------------------------------------------------------------------------------------------------
 
@@ -326,7 +334,7 @@ class Analyser:
             if names and columns is not None:
                 columns = _renamed(list(columns.items()), names)
             return Entry(alias or name, columns)
-        entry = self._lookup.table_entry(schema, name, alias)
+        entry = self._note(self._lookup.table_entry(schema, name, alias))
         if entry.managed is not None:
             if names:
                 raise Refusal(
@@ -334,7 +342,7 @@ class Analyser:
                     "Name the columns in a sub-select instead.",
                     position=self._source.location(body),
                 )
-            return self._note(entry)
+            return entry
         if names and entry.columns is not None:
             return Entry(entry.name, _renamed([(n, None) for n in entry.columns], names))
         return entry
@@ -343,7 +351,11 @@ class Analyser:
         alias, names = _alias(body), _alias_columns(body)
         names += [c["ColumnDef"]["colname"] for c in body.get("coldeflist", [])]
         calls = [unwrap(f["List"]["items"][0]) for f in body["functions"]]
-        if len(calls) != 1 or calls[0][0] != "FuncCall" or any("List" in f and f["List"]["items"][1:] != [{}] for f in body["functions"]):
+        if (
+            len(calls) != 1
+            or calls[0][0] != "FuncCall"
+            or any("List" in f and f["List"]["items"][1:] != [{}] for f in body["functions"])
+        ):
             return Entry(alias, None)
         function = string(calls[0][1]["funcname"][-1])
         columns = self._lookup.snapshot.catalog.function_columns.get(function, frozenset())
@@ -370,8 +382,7 @@ class Analyser:
         if "alias" in body:
             for entry in entries:
                 level.entries.remove(entry)
-            columns = None if any(i.entry is not None and i.entry.columns is None for i in star) else _star_names(star)
-            joined = Entry(_alias(body), _renamed(columns, _alias_columns(body)) if columns is not None else None)
+            joined = Entry(_alias(body), _renamed(_star_outputs(star), _alias_columns(body)))
             level.entries.append(joined)
             return [joined], [StarItem(joined)]
         if "join_using_alias" in body:
@@ -386,16 +397,24 @@ class Analyser:
         if body.get("isNatural"):
             raise Refusal("NATURAL JOIN with a managed table is not supported yet", "Use JOIN … ON.", position=position)
         if "alias" in body:
-            raise Refusal("an alias on a join of a managed table is not supported yet", "Alias the tables instead.", position=position)
+            raise Refusal(
+                "an alias on a join of a managed table is not supported yet",
+                "Alias the tables instead.",
+                position=position,
+            )
         shape = self._lookup.client.shape
         for entry in managed:
             assert entry.managed is not None
             for name in using:
                 found = find_column(entry.managed, shape, name)
                 hidden = found is None and name in entry.hidden
-                if hidden or (found is not None and not (is_stored(entry.managed, shape) and found[1].physical == name)):
+                if hidden or (
+                    found is not None and not (is_stored(entry.managed, shape) and found[1].physical == name)
+                ):
                     raise Refusal(
-                        f'JOIN … USING on the managed column "{name}" is not supported yet', "Use JOIN … ON.", position=position
+                        f'JOIN … USING on the managed column "{name}" is not supported yet',
+                        "Use JOIN … ON.",
+                        position=position,
                     )
 
     # --- expressions -----------------------------------------------------------------------------------------
@@ -445,7 +464,8 @@ class Analyser:
         fields = reference["fields"]
         start = self._source.location(reference)
         if "A_Star" in fields[-1]:
-            return self._whole_row([string(f) for f in fields[:-1]], level, start)
+            self._whole_row([string(f) for f in fields[:-1]], level, start)
+            return None
         names = [string(f) for f in fields]
         if len(names) == 1:
             return self._bare(names[0], level, start)
@@ -459,7 +479,7 @@ class Analyser:
         found: Found | None = self._lookup.column(level, name, start)
         if found is None:
             entry = self._lookup.entry(level, name)
-            if entry is not None and entry.managed is not None and name not in (e for e in level.merged):
+            if entry is not None and entry.managed is not None and name not in level.merged:
                 self._whole_row([name], level, start)
             return None
         if found.entry.managed is not None or found.captured:
@@ -483,7 +503,9 @@ class Analyser:
         end = source.tokens[source.reference_end(first) - 1].end
         if source.kind(first) == DOT:
             raise Refusal("this way to name a column is not supported", position=start)
-        self.result.references.append(Reference(start, end, entry, column))
+        reference = Reference(start, end, entry, column)
+        if reference not in self.result.references:
+            self.result.references.append(reference)
 
     def _note(self, entry: Entry) -> Entry:
         if entry.managed is not None:
@@ -492,7 +514,8 @@ class Analyser:
 
 
 def _alias(body: Node) -> str | None:
-    return body.get("alias", {}).get("aliasname")
+    name: str | None = body.get("alias", {}).get("aliasname")
+    return name
 
 
 def _alias_columns(body: Node) -> list[str]:
@@ -530,14 +553,19 @@ def _names_of_query(cte: Node) -> Columns:
     return dict.fromkeys(label_of(t["ResTarget"]) for t in targets)
 
 
-def _star_names(star: list[StarItem]) -> list[Output]:
-    found: list[Output] = []
+def _star_outputs(star: Sequence[StarItem]) -> list[Output]:
+    """The output columns that a star stands for."""
+    outputs: list[Output] = []
     for item in star:
-        if item.entry is None or item.column:
-            found.append((item.column, None))
+        if item.entry is None:
+            outputs.append((item.column, None))
+        elif item.column:
+            outputs.append((item.column, (item.entry.columns or {}).get(item.column)))
+        elif item.entry.columns is None:
+            outputs.append(None)
         else:
-            found += list((item.entry.columns or {}).items())
-    return found
+            outputs += list(item.entry.columns.items())
+    return outputs
 
 
 def _without(star: list[StarItem], merged: set[str]) -> list[StarItem]:
@@ -552,7 +580,3 @@ def _without(star: list[StarItem], merged: set[str]) -> list[StarItem]:
         else:
             rest += [StarItem(item.entry, name) for name in item.entry.columns if name not in merged]
     return rest
-
-
-def quoted(entry: Entry, column: str) -> str:
-    return entry.qualifier + quote_identifier(column)

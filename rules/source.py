@@ -53,9 +53,7 @@ class SourceText:
     @cached_property
     def tokens(self) -> list[Token]:
         """Without comments."""
-        return [
-            Token(t.start, t.end + 1, t.name) for t in scan(self.sql) if t.name not in ("SQL_COMMENT", "C_COMMENT")
-        ]
+        return [Token(t.start, t.end + 1, t.name) for t in scan(self.sql) if t.name not in ("SQL_COMMENT", "C_COMMENT")]
 
     @cached_property
     def _starts(self) -> list[int]:

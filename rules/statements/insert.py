@@ -25,8 +25,8 @@ from rules.migration import ManagedTable
 from rules.names import Entry
 from rules.phases import STATE_COLUMN, Shape, Writes
 from rules.reads import find_column, is_stored
-from rules.scope import Output
-from rules.source import COMMA, OPEN, SEMICOLON, Node, SourceText, unwrap
+from rules.scope import Write
+from rules.source import COMMA, OPEN, SEMICOLON, Node, SourceText, unwrap, walk
 from rules.statements.mirror import (
     Value,
     conversion,
@@ -42,16 +42,18 @@ from rules.statements.mirror import (
 from rules.statements.update import rewrite_set
 
 _ROW = "_pgjanus_v"
+_SYNTAX = "42601"
 
 
-def rewrite_insert(source: SourceText, edits: Edits, entry: Entry, node: Node, shape: Shape) -> None:
-    """Rewrite one INSERT on the managed table `entry`; `node` has the select's `outputs` beside PostgreSQL's fields."""
+def rewrite_insert(source: SourceText, edits: Edits, write: Write, shape: Shape) -> None:
+    """Rewrite one INSERT on a managed table."""
+    entry, node = write.entry, write.node
     conflict = node.get("onConflictClause", {})
     if conflict:
         _check_arbiter(source, edits, entry, conflict, shape)
         if conflict.get("targetList"):
             rewrite_set(source, edits, entry, conflict["targetList"], shape)
-    _Insert(source, edits, entry, node, shape).rewrite()
+    _Insert(source, edits, write, shape).rewrite()
 
 
 @dataclass(slots=True)
@@ -73,10 +75,11 @@ class _Columns:
 
 
 class _Insert:
-    def __init__(self, source: SourceText, edits: Edits, entry: Entry, node: Node, shape: Shape) -> None:
-        table = entry.managed
+    def __init__(self, source: SourceText, edits: Edits, write: Write, shape: Shape) -> None:
+        table, node = write.entry.managed, write.node
         assert table is not None
         self._source, self._edits, self._node, self._shape = source, edits, node, shape
+        self._outputs = write.outputs
         self._table: ManagedTable = table
         self._position = source.location(node["relation"])
         self._layout = self._find_layout()
@@ -126,23 +129,21 @@ class _Insert:
                 names.append(body["name"])
             return names
         visible = [name for name, _ in self._table.visible(self._shape)]
-        width = self._width()
-        return visible if width is None else visible[:width]
+        return visible[: self._width()]
 
-    def _width(self) -> int | None:
+    def _width(self) -> int:
         select = self._node.get("selectStmt", {}).get("SelectStmt")
         if select is None:
             return 0
         if "valuesLists" in select:
             return len(select["valuesLists"][0]["List"]["items"])
-        outputs: list[Output] = self._node["outputs"]
-        if any(o is None for o in outputs):
+        if any(o is None for o in self._outputs):
             raise Refusal(
                 "the number of columns that this INSERT … SELECT * gives is not known",
                 "Write the column list, and name the columns of the SELECT.",
                 position=self._position,
             )
-        return len(outputs)
+        return len(self._outputs)
 
     # --- what is needed --------------------------------------------------------------------------------------
 
@@ -193,12 +194,39 @@ class _Insert:
 
     def rewrite(self) -> None:
         select = self._node.get("selectStmt", {}).get("SelectStmt")
+        if select is not None:
+            self._check_width(select)
         if select is None:
             self._default_values()
         elif "valuesLists" in select:
             self._values(select)
         else:
             self._select(select)
+
+    def _check_width(self, select: Node) -> None:
+        """PostgreSQL's own errors, because columns that we add would move their positions."""
+        width = self._width()
+        if "valuesLists" in select:
+            lists = [item["List"]["items"] for item in select["valuesLists"]]
+            uneven = next((values for values in lists if len(values) != width), None)
+            if uneven is not None:
+                raise Refusal(
+                    "VALUES lists must all be the same length", sqlstate=_SYNTAX, position=self._start(uneven[0])
+                )
+            expressions = lists[0]
+        else:
+            expressions = [t["ResTarget"] for t in select.get("targetList", [])]
+        columns = len(self._names)
+        if width > columns:
+            position = self._start(expressions[columns]) if len(expressions) == width else None
+            raise Refusal("INSERT has more expressions than target columns", sqlstate=_SYNTAX, position=position)
+        if width < columns:
+            position = self._source.location(self._node["cols"][width]["ResTarget"])
+            raise Refusal("INSERT has more target columns than expressions", sqlstate=_SYNTAX, position=position)
+
+    def _start(self, node: Node) -> int:
+        """The leftmost place of an expression."""
+        return min(self._source.location(body) for _, body in walk({"": node}) if body.get("location", -1) >= 0)
 
     def _list_sql(self, names: list[str]) -> str:
         physical = [self._physical(n) for n in names] + self._added()
@@ -252,7 +280,9 @@ class _Insert:
     def _values(self, select: Node) -> None:
         if set(select) - {"valuesLists", "limitOption", "op"}:
             if self._added() or not self._explicit:
-                raise Refusal("VALUES with ORDER BY, LIMIT or WITH in an INSERT is not supported yet", position=self._position)
+                raise Refusal(
+                    "VALUES with ORDER BY, LIMIT or WITH in an INSERT is not supported yet", position=self._position
+                )
             self._edit_list()
             return
         rows = self._rows(select)
@@ -297,9 +327,7 @@ class _Insert:
                 found[name] = omitted[name]
                 continue
             at = self._names.index(name)
-            if at >= len(row.spans):  # fewer values than columns: the server's own error follows
-                found[name] = Value(("NULL",), simple=True)
-            elif "SetToDefault" in row.nodes[at]:
+            if "SetToDefault" in row.nodes[at]:
                 found[name] = default_value(self._column(name), row.spans[at].start)
             else:
                 found[name] = Value((row.spans[at],), is_simple(row.nodes[at]))
@@ -313,10 +341,6 @@ class _Insert:
                 continue
             if "SetToDefault" not in node:
                 pairs.append((name, (span,)))
-        if len(row.spans) != len(self._names):
-            raise Refusal(
-                "INSERT has not as many values as columns", sqlstate="42601", position=self._position
-            )
         body_start, body_end = self._source.span(self._layout.body, row.closing + 1)
         self._replace_list([*(n for n, _ in pairs), *values])
         self._edits.replace(body_start, body_end, *self._from_row(pairs, values))
@@ -352,7 +376,7 @@ class _Insert:
             )
         columns = ", ".join(f"c{i}" for i in range(len(names)))
         raw: dict[str, Pieces] = {n: (f"{_ROW}.c{i}",) for i, n in enumerate(names)}
-        typed = {n: (f"(({_ROW}.c{names.index(n)})::{self._column(n).type})",) for n in self._needs}
+        typed: dict[str, Pieces] = {n: (f"(({_ROW}.c{names.index(n)})::{self._column(n).type})",) for n in self._needs}
         selected = [raw[n] for n in names] + self._mirrors(typed)
         body_start, body_end = self._source.span(self._layout.body, rows[-1].closing + 1)
         self._replace_list(names)
@@ -375,8 +399,6 @@ class _Insert:
             kinds.add("default")
             return values[name].pieces
         at = self._names.index(name)
-        if at >= len(row.nodes) or len(row.nodes) != len(self._names):
-            raise Refusal("VALUES lists must all be the same length", sqlstate="42601", position=self._position)
         node, span = row.nodes[at], row.spans[at]
         if "SetToDefault" in node:
             kinds.add("default")
@@ -408,7 +430,11 @@ class _Insert:
     def _appendable(self, select: Node, omitted: dict[str, Value]) -> dict[str, Value] | None:
         """Values of the needed columns if they can be written behind the SELECT's own target list, else None."""
         targets = select.get("targetList", [])
-        is_plain = select.get("op", "SETOP_NONE") == "SETOP_NONE" and targets and self._source.kind(self._layout.body) == "SELECT"
+        is_plain = (
+            select.get("op", "SETOP_NONE") == "SETOP_NONE"
+            and targets
+            and self._source.kind(self._layout.body) == "SELECT"
+        )
         if not is_plain or "distinctClause" in select or any(_is_star(t) for t in targets):
             return None
         found = dict(omitted)
@@ -435,11 +461,7 @@ class _Insert:
 
     def _wrap(self, select: Node, omitted: dict[str, Value]) -> None:
         """`SELECT v.c0, …, <mirrors> FROM (<the client's SELECT>) AS v(c0, …)`."""
-        width = self._width()
-        if width is None or width != len(self._names):
-            raise Refusal(
-                "INSERT … SELECT has not as many expressions as columns", sqlstate="42601", position=self._position
-            )
+        width = len(self._names)
         self._type_constants(select)
         start, end = self._source.span(self._layout.body, self._layout.end)
         once = [n for n, v in omitted.items() if not v.simple]

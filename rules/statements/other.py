@@ -34,7 +34,9 @@ _WORDS = {
 
 def check_other(kind: str, node: Node, table: ManagedTable, position: int) -> None:
     """Return if the statement may be forwarded as it is; raise Refusal if not."""
-    managed = {n for change in table.migration.changes for c in (*change.old, *change.new) for n in (c.name, c.physical)}
+    managed = {
+        n for change in table.migration.changes for c in (*change.old, *change.new) for n in (c.name, c.physical)
+    }
     managed |= {s for change in table.migration.changes for s in change.sources}
     names = {str(v) for v in _names(node)}
     match kind:
@@ -49,7 +51,9 @@ def check_other(kind: str, node: Node, table: ManagedTable, position: int) -> No
             if not names & managed:
                 return
         case "CreateStmt":
-            copies = {"TableLikeClause", "PartitionBoundSpec"} & {key for key, _ in walk(node)} or node.get("inhRelations")
+            copies = {"TableLikeClause", "PartitionBoundSpec"} & {key for key, _ in walk(node)} or node.get(
+                "inhRelations"
+            )
             if not copies and not names & managed:
                 return
         case "CreateStatsStmt" | "CreatePublicationStmt" | "CreateTrigStmt":

@@ -33,7 +33,8 @@ def rewrite_reads(source: SourceText, edits: Edits, analysis: Analysis, shape: S
     """Add the edits of everything that a statement reads."""
     replaced = {r.start for r in analysis.references if _rewrite_reference(edits, r, shape)}
     for star in analysis.stars:
-        edits.replace(star.start, star.end, _star_sql(star, shape))
+        sql = _star_sql(star, shape)
+        edits.replace(star.start, star.end, f"SELECT {sql} FROM" if star.from_table else sql)
     for label in analysis.labels:
         if label.reference_start in replaced:
             end = source.expression_end(label.first_token)
@@ -95,7 +96,7 @@ def result_patch(outputs: list[Output]) -> ResultPatch | None:
         return ResultPatch(head=_patches(outputs))
     if any(o and o[1] for o in outputs[unknown[0] : unknown[-1]]):
         raise Refusal(
-            "the place of a managed column in the result is not known, because it stands between two * of unknown width",
+            "the place of a managed column in the result is not known: it stands between two * of unknown width",
             "Name the columns.",
         )
     return ResultPatch(_patches(outputs[: unknown[0]]), _patches(outputs[unknown[-1] + 1 :]))

@@ -209,9 +209,7 @@ class _SetList:
         return column.name if column is not None else name
 
 
-def _read_items(
-    source: SourceText, edits: Edits, table: ManagedTable, bodies: list[Node], shape: Shape
-) -> list[_Item]:
+def _read_items(source: SourceText, edits: Edits, table: ManagedTable, bodies: list[Node], shape: Shape) -> list[_Item]:
     """The SET list's items in order; names are edited to the physical ones on the way."""
     set_token = source.find_back(source.token_before(source.location(bodies[0])), "SET")
     items: list[_Item] = []
@@ -301,4 +299,3 @@ def _row_item(
         for target, node, span in zip(own, body["args"], spans, strict=True)
     )
     return _Item(start, end, names, values)
-

@@ -1,0 +1,85 @@
+-- reason: whole rows as one value
+SELECT u FROM users u
+
+SELECT row_to_json(users) FROM users
+
+SELECT (u).id FROM users u
+
+SELECT count(u.*) FROM users u
+
+SELECT to_jsonb(users.*) FROM users
+
+-- reason: joins that compare by name
+SELECT * FROM users NATURAL JOIN orders
+
+-- shape: new
+SELECT u.id FROM users u JOIN (SELECT 'Ada' AS first_name) s USING (first_name)
+
+SELECT j.id FROM (users u JOIN orders o ON o.user_id = u.id) AS j (id)
+
+-- reason: positional column aliases
+SELECT a FROM users AS u (a, b)
+
+-- reason: MERGE
+MERGE INTO users u USING orders o ON o.id = u.id WHEN MATCHED THEN DELETE
+
+-- reason: statements whose text outlives the phase
+PREPARE p AS SELECT * FROM users
+
+CREATE VIEW v AS SELECT id FROM users
+
+CREATE MATERIALIZED VIEW v AS SELECT id FROM users
+
+DECLARE c CURSOR WITH HOLD FOR SELECT * FROM users
+
+CREATE RULE r AS ON INSERT TO users DO INSTEAD NOTHING
+
+CREATE POLICY p ON users USING (id > 1)
+
+-- reason: definitions that collide with the migration
+DROP TABLE users
+
+DROP TABLE IF EXISTS public.users CASCADE
+
+ALTER TABLE users DROP COLUMN full_name
+
+ALTER TABLE users ALTER COLUMN full_name TYPE varchar(5)
+
+ALTER TABLE users RENAME TO people
+
+ALTER TABLE users RENAME COLUMN full_name TO name
+
+CREATE INDEX ON users (full_name)
+
+CREATE INDEX ON users (lower(full_name))
+
+CREATE TABLE copy_of (LIKE users)
+
+CREATE TABLE child () INHERITS (users)
+
+CREATE TRIGGER t BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()
+
+GRANT SELECT (full_name) ON users TO postgres
+
+ALTER TABLE users ADD COLUMN first_name text
+
+-- reason: reserved names
+SELECT _pgjanus_state FROM users
+
+SELECT u."_pgjanus_first_name" FROM users u
+
+UPDATE users SET _pgjanus_state = 4
+
+SELECT "_PGJANUS_state" FROM users
+
+-- reason: arrays and parts of managed columns
+-- shape: old
+UPDATE users SET full_name[1] = 'x'
+
+-- reason: a name whose owner cannot be known
+-- shape: old
+SELECT full_name FROM users, pg_stat_activity
+
+-- reason: VALUES with more than rows
+-- shape: new
+INSERT INTO users (id, first_name) VALUES (70, 'a'), (71, 'b') ORDER BY 1

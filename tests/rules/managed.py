@@ -1,0 +1,46 @@
+"""A small catalog with two managed tables, for tests of the planner that need no server."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from rules.catalog import Catalog, Column, Relation, TableName, Volatility
+from rules.changes import hidden_name
+from rules.loader import load_file
+from rules.migration import ManagedTable
+from rules.phases import STATE_COLUMN, Strategy, phase_named
+from rules.snapshot import Snapshot
+
+CASES = Path(__file__).parents[1] / "cases"
+USERS, ITEMS, ORDERS = (TableName("public", name) for name in ("users", "items", "orders"))
+
+
+def _relation(oid: int, table: TableName, *columns: tuple[str, int, str]) -> Relation:
+    found = tuple(Column(name, i + 1, type_oid, -1, type_name) for i, (name, type_oid, type_name) in enumerate(columns))
+    return Relation(oid, table, "r", found, ("id",))
+
+
+_PLAIN = (
+    _relation(1, USERS, ("id", 23, "integer"), ("full_name", 25, "text"), ("age", 23, "integer")),
+    _relation(2, ITEMS, ("id", 23, "integer"), ("price_cents", 23, "integer"), ("sku", 25, "text")),
+    _relation(3, ORDERS, ("id", 23, "integer"), ("user_id", 23, "integer"), ("note", 25, "text")),
+)
+
+
+def snapshot(phase_name: str, strategy: Strategy = Strategy.DUAL_WRITE, version: int = 180000) -> Snapshot:
+    """`users` (split_column) and `items` (change_columns) in that phase, beside the plain `orders`."""
+    phase = phase_named(strategy, phase_name)
+    relations = {r.table: r for r in _PLAIN}
+    tables = {}
+    for table in (USERS, ITEMS):
+        migration = load_file(CASES / f"{table.name}.yaml").compile(relations[table])
+        if phase.expanded:
+            names = [(hidden_name(c.name), c.type) for change in migration.changes for c in change.new]
+            columns = list(relations[table].columns)
+            for name, type_name in [*names, (STATE_COLUMN, "smallint")]:
+                columns.append(Column(name, len(columns) + 1, 25, -1, type_name))
+            relations[table] = replace(relations[table], columns=tuple(columns))
+        tables[table] = ManagedTable(migration, phase, relations[table])
+    volatility = {"upper": Volatility.IMMUTABLE, "random": Volatility.VOLATILE}
+    return Snapshot(1, Catalog(version, relations, volatility), tables)

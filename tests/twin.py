@@ -1,0 +1,252 @@
+"""The twin oracle: the same statement on an unmigrated table and, rewritten, on a managed one must be indistinguishable.
+
+`Twin` builds both databases for one phase and shape. The managed table starts with rows in every state that the
+phase allows, and whatever a row state says is not valid is filled with rubbish, so that a statement that reads or
+keeps it is found out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import pq
+
+from rules import ddl
+from rules.changes import quote_identifier
+from rules.migration import Client, ManagedTable
+from rules.phases import LADDERS, STATE_COLUMN, Phase, Reads, RowState, Shape, Writes
+from rules.plan import FieldPatch, Refuse, Rewrite, Untouched
+from rules.planner import plan
+from rules.reads import converted
+from rules.snapshot import Snapshot
+
+CASES = Path(__file__).parent / "cases"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One statement of a case file.
+
+    `parameters` are texts for $1, $2, …; `shapes` those that it is written for; `exception` a policy in which it differs.
+    """
+
+    file: str
+    line: int
+    sql: str
+    shapes: tuple[Shape, ...]
+    parameters: tuple[str | None, ...]
+    exception: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+def read_cases(name: str) -> Iterator[Case]:
+    """Blocks apart by blank lines; in front of a statement `-- shape: old|new|both`, `-- params: a | b`, `-- except: policy`."""
+    text = (CASES / name).read_text()
+    line = 1
+    for block in re.split(r"\n[ \t]*\n", text):
+        lines = block.split("\n")
+        options = dict(re.findall(r"^-- (shape|params|except): ?(.*)$", block, re.MULTILINE))
+        sql = "\n".join(x for x in lines if not x.startswith("-- ")).strip()
+        shapes = {"old": (Shape.OLD,), "new": (Shape.NEW,), "both": (Shape.OLD, Shape.NEW)}[
+            options.get("shape", "both")
+        ]
+        parameters = (
+            tuple(None if p == "NULL" else p for p in options["params"].split(" | ")) if "params" in options else ()
+        )
+        if sql:
+            first = next(i for i, x in enumerate(lines) if x and not x.startswith("-- "))
+            yield Case(name, line + first, sql, shapes, parameters, options.get("except", "").partition(" ")[0])
+        line += len(lines) + 1
+
+
+@dataclass(frozen=True)
+class Answer:
+    """All that a client sees of one statement."""
+
+    status: str
+    columns: tuple[tuple[Any, ...], ...] = ()
+    rows: tuple[tuple[Any, ...], ...] = ()
+    sqlstate: str | None = None
+    position: int | None = None
+    message: str = ""
+    parameter_types: tuple[int, ...] = ()
+
+    def comparable(self) -> tuple[Any, ...]:
+        return (self.status, self.columns, self.rows, self.sqlstate, self.position, self.parameter_types)
+
+
+class Twin:
+    """`direct` has the shape as a plain table; `managed` the expanded one, in `phase`."""
+
+    def __init__(
+        self,
+        direct: psycopg.Connection[Any],
+        managed: psycopg.Connection[Any],
+        snapshot: Snapshot,
+        shape: Shape,
+    ) -> None:
+        self.direct, self.managed, self.snapshot = direct, managed, snapshot
+        self.client = Client(shape)
+        self._names: dict[tuple[int, int, int], str] = {}
+
+    def run(self, case: Case, tables: list[str]) -> list[str]:
+        """Run the case on both sides in a transaction that is rolled back; the differences, in words."""
+        direct = self._transcript(self.direct, case, tables, rewrite=False)
+        managed = self._transcript(self.managed, case, tables, rewrite=True)
+        return [
+            f"{what}:\n    direct:  {_shown(a)}\n    managed: {_shown(b)}"
+            for (what, a), (_, b) in zip(direct, managed, strict=True)
+            if a.comparable() != b.comparable()
+        ]
+
+    def _transcript(
+        self, connection: psycopg.Connection[Any], case: Case, tables: list[str], *, rewrite: bool
+    ) -> list[tuple[str, Answer]]:
+        found: list[tuple[str, Answer]] = []
+        connection.execute("BEGIN")
+        connection.execute("SET LOCAL TimeZone = 'UTC'")
+        try:
+            connection.execute("SAVEPOINT s")
+            answer = self._answer(connection, case.sql, case.parameters, rewrite)
+            found.append(("answer", answer))
+            if answer.sqlstate is not None:
+                connection.execute("ROLLBACK TO SAVEPOINT s")
+            for table in tables:
+                found.append(
+                    (f"table {table}", self._answer(connection, f"SELECT * FROM {table} ORDER BY id", (), rewrite))
+                )
+        finally:
+            connection.execute("ROLLBACK")
+        return found
+
+    def _answer(
+        self, connection: psycopg.Connection[Any], sql: str, parameters: tuple[str | None, ...], rewrite: bool
+    ) -> Answer:
+        sent, positions = sql, None
+        patches: tuple[FieldPatch | None, ...] = ()
+        if rewrite:
+            decided = plan(sql, self.snapshot, self.client)
+            match decided:
+                case Refuse(refusal=refusal):
+                    position = None if refusal.position is None else refusal.position + 1
+                    return Answer("refused", (), (), refusal.sqlstate, position, f"{refusal} [{refusal.hint}]")
+                case Rewrite():
+                    sent, positions = decided.sql, decided.positions
+                    patches = decided.results[0].head if decided.results and decided.results[0] else ()
+                case Untouched():
+                    pass
+        pgconn = connection.pgconn
+        types: tuple[int, ...] = ()
+        if parameters:
+            pgconn.prepare(b"", sent.encode())
+            described = pgconn.describe_prepared(b"")
+            types = tuple(described.param_type(i) for i in range(described.nparams))
+            result = pgconn.exec_params(sent.encode(), [None if p is None else p.encode() for p in parameters])
+        else:
+            result = pgconn.exec_(sent.encode())
+        if result.status in (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE):
+            raw = result.error_field(pq.DiagnosticField.STATEMENT_POSITION)
+            position = int(raw) if raw else None
+            if position is not None and positions is not None:
+                position = positions.to_client(position - 1) + 1
+            state = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
+            return Answer("refused", (), (), state, position, pgconn.error_message.decode() + f"\n    sent: {sent}")
+        columns = []
+        for i in range(result.nfields):
+            patch: FieldPatch | None = patches[i] if i < len(patches) else None
+            name = (result.fname(i) or b"").decode()
+            origin = (result.ftable(i), result.ftablecol(i))
+            typmod = result.fmod(i)
+            if patch is not None:
+                assert patch.name == name, (patch, name, sent)
+                described = patch.describe(result.ftype(i), typmod)
+                if described is not None:
+                    *ids, typmod = described
+                    origin = (ids[0], ids[1])
+            columns.append((name, result.ftype(i), typmod, self._origin(connection, origin)))
+        rows = [tuple(result.get_value(r, c) for c in range(result.nfields)) for r in range(result.ntuples)]
+        if "order by" not in sql.lower():
+            rows.sort(key=repr)
+        status = (result.command_status or b"").decode()
+        return Answer(status, tuple(columns), tuple(rows), None, None, f"sent: {sent}", types)
+
+    def _origin(self, connection: psycopg.Connection[Any], origin: tuple[int, int]) -> str:
+        key = (id(connection), *origin)
+        if origin[0] == 0:
+            return ""
+        if key not in self._names:
+            row = connection.execute(
+                "SELECT attrelid::regclass || '.' || replace(attname, '_pgjanus_', '')"
+                " FROM pg_attribute WHERE attrelid = %s AND attnum = %s",
+                origin,
+            ).fetchone()
+            self._names[key] = row[0] if row else str(origin)
+        return self._names[key]
+
+
+def _shown(answer: Answer) -> str:
+    if answer.sqlstate is not None:
+        return f"{answer.sqlstate} at {answer.position}: {answer.message.strip()}"
+    return f"{answer.status} {answer.columns} {answer.rows} {answer.parameter_types} {answer.message}"
+
+
+def phases() -> list[Phase]:
+    """Every distinct policy of all ladders, and `announced`."""
+    seen: dict[object, Phase] = {}
+    for ladder in LADDERS.values():
+        for phase in ladder:
+            if phase.policy is not None:
+                seen.setdefault((phase.policy, phase.expanded), phase)
+    return list(seen.values())
+
+
+def expand(connection: psycopg.Connection[Any], table: ManagedTable) -> None:
+    """Expand a plain table of the old shape and put its rows into the states that the phase allows, in turn."""
+    for statement in ddl.expand(table.migration, table.relation):
+        connection.execute(statement.sql.encode())
+    name = f"{quote_identifier(table.relation.table.schema)}.{quote_identifier(table.relation.table.name)}"
+    connection.execute(f"ALTER TABLE {name} DROP CONSTRAINT _pgjanus_gate_new".encode())
+    into_new = [
+        (c.physical, converted(change, c, Shape.NEW, "")) for change in table.migration.changes for c in change.new
+    ]
+    sets = ", ".join(f"{quote_identifier(column)} = {sql}" for column, sql in into_new)
+    connection.execute(f"UPDATE {name} SET {sets}, {STATE_COLUMN} = 4 + id % 2".encode())
+    reads = table.policy.reads
+    allowed = [s for s in RowState if s is not reads.forbids]
+    # A phase that only old-format writers and their neighbour have been in cannot have rows in state new yet.
+    if reads is Reads.OLD:
+        allowed = [RowState.OLD, RowState.BOTH]
+    for i, state in enumerate(allowed):
+        spoil: list[str] = []
+        for change in table.migration.changes:
+            if state is RowState.OLD:
+                spoil += [f"{quote_identifier(c.physical)} = {_rubbish(c.type)}" for c in change.new if change.old]
+                spoil += [f"{quote_identifier(c.physical)} = NULL" for c in change.new if not change.old]
+            if state is RowState.NEW and change.new:
+                spoil += [f"{quote_identifier(c.physical)} = {_rubbish(c.type)}" for c in change.old]
+        rest = "".join(f", {x}" for x in spoil)
+        where = f"id % {len(allowed)} = {i}"
+        connection.execute(
+            f"UPDATE {name} SET {STATE_COLUMN} = {state.lowest} + id / 3 % 2{rest} WHERE {where}".encode()
+        )
+    if reads is Reads.NEW:
+        for column in ddl.new_columns(table.migration):
+            if column.not_null:
+                connection.execute(f"ALTER TABLE {name} ALTER COLUMN {column.physical} SET NOT NULL".encode())
+    if table.policy.writes is Writes.NEW:
+        for old in ddl.old_columns(table.migration):
+            connection.execute(f"ALTER TABLE {name} ALTER COLUMN {old.physical} DROP NOT NULL".encode())
+    forbidden = reads.forbids
+    if forbidden is not None:
+        connection.execute(ddl.add_gate(table.relation.table, forbidden).sql.encode())
+
+
+def _rubbish(type_name: str) -> str:
+    return f"'77'::{type_name}"
