@@ -86,11 +86,17 @@ class PlainScreen(Screen):
         self._next = now + _PLAIN_EVERY_SECONDS
         self._phase = picture.phase
         backfill = f" backfill={picture.rows_done}/{picture.rows_total}" if picture.rows_total else ""
-        traffic = " ".join(
-            f"{t.label}={t.per_second:.0f}/s,errors={t.errors}" if t.available else f"{t.label}=waiting"
-            for t in picture.traffic
-        )
-        self._print(f"  phase={picture.phase or '-'}{backfill} {traffic}")
+        rates = {label: _rate(picture, label) for label in ("old", "new")}
+        errors = sum(t.errors for t in picture.traffic)
+        slowest = max(t.slowest_ms for t in picture.traffic)
+        numbers = f"old={rates['old']} new={rates['new']} errors={errors} slowest={slowest:.0f}ms"
+        self._print(f"  phase={picture.phase or '-'}{backfill} {numbers}")
+
+
+def _rate(picture: Picture, label: str) -> str:
+    """Of all connections of one application together."""
+    traffic = [t for t in picture.traffic if t.label.startswith(label)]
+    return f"{sum(t.per_second for t in traffic):.0f}/s" if any(t.available for t in traffic) else "waiting"
 
 
 class LiveScreen(Screen):

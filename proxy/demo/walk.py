@@ -34,6 +34,7 @@ _PICTURES_PER_SECOND: Final = 4
 _START_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 10.0
 _SHOWN_DIFFERENCES: Final = 5
+_LOG_LINES_SHOWN: Final = 10
 
 
 class DemoError(PgjanusError):
@@ -94,8 +95,7 @@ class Demo:
     rng: random.Random
     directory: Path
     seconds_per_phase: float
-    rows_converted: int = 0
-    seconds_converting: float = 0.0
+    backfill_rows_per_s: int = 0
     _applications: list[Application] = field(default_factory=list)
     _old_port: int = 0
     _new_port: int = 0
@@ -138,6 +138,10 @@ class Demo:
             yield
             if process.returncode is not None:
                 raise DemoError(f"the proxy ended with exit code {process.returncode}: {_tail(log)}")
+        except DemoError:
+            for line in log.read_text(errors="replace").splitlines()[-_LOG_LINES_SHOWN:]:
+                self.screen.say(f"proxy: {line}")
+            raise
         finally:
             await _end(process)
 
@@ -159,6 +163,8 @@ class Demo:
                 task.cancel()
         for task in tasks.values():
             task.result()
+        if not watcher.cancelled():
+            watcher.result()
 
     async def _steps(
         self, old: list[Application], new: list[Application], tasks: dict[Application, asyncio.Task[None]]
@@ -175,7 +181,9 @@ class Demo:
         await self._command("verify", _MIGRATION)
         await self._command("advance", _MIGRATION, "--to", "reading_new")
         await asyncio.sleep(self.seconds_per_phase)
-        self.screen.say("second thoughts: one rung back, and up again")
+        await self._command("advance", _MIGRATION, "--to", "new_only")
+        await asyncio.sleep(self.seconds_per_phase)
+        self.screen.say("second thoughts: back, with all that was written in the new format only, and up again")
         await self._command("rollback", _MIGRATION, "--to", "writing_both")
         await asyncio.sleep(self.seconds_per_phase)
         await self._command("advance", _MIGRATION, "--to", "reading_new")
@@ -229,9 +237,15 @@ class Demo:
         return lines
 
     async def _backfill(self) -> None:
-        started = time.monotonic()
         await self._command("backfill", _MIGRATION, "--once")
-        self.seconds_converting = time.monotonic() - started
+        async with await psycopg.AsyncConnection.connect(self.server.url(_DATABASE)) as connection:
+            cursor = await connection.execute(
+                "SELECT rows_done / greatest(extract(epoch FROM updated_at - started_at), 0.001)"
+                " FROM pgjanus.backfills WHERE migration = %s AND state = 'old'",
+                [_MIGRATION],
+            )
+            row = await cursor.fetchone()
+        self.backfill_rows_per_s = round(row[0]) if row else 0
 
     async def _watch(self) -> None:
         """Look into the database and at the applications, and show it, until cancelled."""
@@ -242,8 +256,6 @@ class Demo:
             while True:
                 await asyncio.sleep(1 / _PICTURES_PER_SECOND)
                 phase, done, total = await _progress(connection)
-                if total:
-                    self.rows_converted = max(self.rows_converted, done)
                 seconds, at = time.monotonic() - at, time.monotonic()
                 traffic = []
                 for application in self._applications:
@@ -286,7 +298,7 @@ class Demo:
             errors=sum(application.error_count for application in self._applications),
             rows=rows,
             divergent=len(divergent),
-            backfill_rows_per_s=round(self.rows_converted / self.seconds_converting) if self.seconds_converting else 0,
+            backfill_rows_per_s=self.backfill_rows_per_s,
             problems=tuple(problems),
         )
 
@@ -297,7 +309,7 @@ async def _progress(connection: asyncpg.Connection) -> tuple[str, int, int]:
         return ("", 0, 0)
     row = await connection.fetchrow(
         "SELECT m.phase, b.rows_done, b.rows_total FROM pgjanus.migrations m"
-        " LEFT JOIN pgjanus.backfills b ON b.migration = m.name AND b.empties = 'old' WHERE m.name = $1",
+        " LEFT JOIN pgjanus.backfills b ON b.migration = m.name AND b.state = 'old' WHERE m.name = $1",
         _MIGRATION,
     )
     return (row["phase"], row["rows_done"] or 0, row["rows_total"] or 0) if row else ("", 0, 0)
