@@ -50,5 +50,5 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	if [ -z "$$python" ]; then echo "pgjanus needs Python 3.11 or later: make PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
 	$$python -m venv .venv
 	$(BIN)/pip install --quiet --requirement requirements-dev.lock
-	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -7,7 +7,9 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,21 +21,30 @@ _LAST_LINE = re.compile(
 )
 
 
-def start_demo(tmp_path: Path, output: Path) -> subprocess.Popen[bytes]:
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """In place of the system's directory for temporary files; must be empty afterwards.
+
+    Not below `tmp_path`, which only its owner may enter: run by root, PostgreSQL is somebody else.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
+
+
+def start_demo(temporary: Path, output: Path) -> subprocess.Popen[bytes]:
     with output.open("wb") as file:
         return subprocess.Popen(
             [sys.executable, "-m", "proxy", "demo", "--rows", "3000", "--seconds-per-phase", "1"],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "TMPDIR": str(tmp_path)},
+            env={**os.environ, "TMPDIR": str(temporary)},
         )
 
 
-def test_the_demo_ends_with_its_line_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_the_demo_ends_with_its_line_and_leaves_nothing_behind(tmp_path: Path, temporary: Path) -> None:
     output = tmp_path / "output"
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
     assert start_demo(temporary, output).wait(100) == 0, output.read_text()
     lines = output.read_text().splitlines()
     match = _LAST_LINE.fullmatch(lines[-1])
@@ -49,10 +60,8 @@ def test_the_demo_ends_with_its_line_and_leaves_nothing_behind(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("with_signal", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_demo_cleans_up(tmp_path: Path, with_signal: signal.Signals) -> None:
+def test_an_interrupted_demo_cleans_up(tmp_path: Path, temporary: Path, with_signal: signal.Signals) -> None:
     output = tmp_path / "output"
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
     demo = start_demo(temporary, output)
     deadline = time.monotonic() + 60
     while "phase=expanded" not in output.read_text():
