@@ -116,23 +116,27 @@ def _key(key: Key, row: str) -> list[str]:
     return [f"{row}.{c.name if key.is_physical else quote_identifier(c.name)}" for c in key.columns]
 
 
-def _after(key: Key, first_parameter: int) -> str:
+def after_key(key: Key, first_parameter: int) -> str:
+    """Condition on `t`: beyond the cursor, whose values are parameters of type text from that one on."""
     values = [f"${first_parameter + i}::text::{c.type}" for i, c in enumerate(key.columns)]
     return f"({', '.join(_key(key, 't'))}) > ({', '.join(values)})"
 
 
-def _ordered(key: Key) -> str:
+def in_key_order(key: Key) -> str:
+    """ORDER BY for rows of `t`."""
     # A scan along ctid is in order by nature; asking for the order would sort the rest of the table for each batch.
     return "" if key.is_physical else f" ORDER BY {', '.join(_key(key, 't'))}"
 
 
-def _values(key: Key, row: str) -> str:
+def key_values(key: Key, row: str) -> str:
+    """A row's key as text[]."""
     return f"ARRAY[{', '.join(f'{c}::text' for c in _key(key, row))}]"
 
 
-def _last(key: Key, relation: str) -> str:
+def last_key(key: Key, relation: str) -> str:
+    """Sub-select of the greatest key in a CTE, as text[]."""
     order = ", ".join(f"{c} DESC" for c in _key(key, "k"))
-    return f"(SELECT {_values(key, 'k')} FROM {relation} AS k ORDER BY {order} LIMIT 1)"
+    return f"(SELECT {key_values(key, 'k')} FROM {relation} AS k ORDER BY {order} LIMIT 1)"
 
 
 def _same_key(key: Key, left: str, right: str) -> str:
@@ -151,13 +155,13 @@ def batch_sql(migration: Migration, key: Key, state: RowState, *, after: bool, w
     table = quote_table(migration.table)
     by = key if wait else PHYSICAL_KEY
     columns = ", ".join(dict.fromkeys([*_key(key, "t"), *_key(by, "t")]))
-    where = (f"{_after(key, 2)} AND " if after else "") + in_state(state)
+    where = (f"{after_key(key, 2)} AND " if after else "") + in_state(state)
     return (
-        f"WITH batch AS MATERIALIZED (SELECT {columns} FROM {table} AS t WHERE {where}{_ordered(key)} LIMIT $1::int8"
-        f" FOR NO KEY UPDATE{'' if wait else ' SKIP LOCKED'}),"
+        f"WITH batch AS MATERIALIZED (SELECT {columns} FROM {table} AS t WHERE {where}{in_key_order(key)}"
+        f" LIMIT $1::int8 FOR NO KEY UPDATE{'' if wait else ' SKIP LOCKED'}),"
         f" done AS (UPDATE {table} AS t SET {_assignments(migration, target_shape(state))}"
         f" FROM batch WHERE {_same_key(by, 't', 'batch')} AND {in_state(state)} RETURNING 1)"
-        f" SELECT (SELECT count(*) FROM batch), (SELECT count(*) FROM done), {_last(key, 'batch')}"
+        f" SELECT (SELECT count(*) FROM batch), (SELECT count(*) FROM done), {last_key(key, 'batch')}"
     )
 
 
@@ -168,18 +172,18 @@ def sample_sql(migration: Migration, key: Key, state: RowState) -> str:
     before = _json_of(migration, target_shape(state).other)
     after = _json_of(migration, target_shape(state))
     return (
-        f"WITH batch AS MATERIALIZED (SELECT {columns} FROM {table} AS t WHERE {in_state(state)}{_ordered(key)}"
+        f"WITH batch AS MATERIALIZED (SELECT {columns} FROM {table} AS t WHERE {in_state(state)}{in_key_order(key)}"
         f" LIMIT $1::int8 FOR NO KEY UPDATE SKIP LOCKED)"
         f" UPDATE {table} AS t SET {_assignments(migration, target_shape(state))}"
         f" FROM batch WHERE {_same_key(key, 't', 'batch')} AND {in_state(state)}"
-        f" RETURNING {_values(key, 'batch')}, {before}, {after}"
+        f" RETURNING {key_values(key, 'batch')}, {before}, {after}"
     )
 
 
 def _json_of(migration: Migration, shape: Shape) -> str:
     columns = [c for change in migration.changes for c in change.side(shape)]
-    pairs = ", ".join(f"{quote_literal(c.name)}, t.{quote_identifier(c.physical)}" for c in columns)
-    return f"json_build_object({pairs})::text"
+    values = ", ".join(f"t.{quote_identifier(c.physical)} AS {quote_identifier(c.name)}" for c in columns)
+    return f"(SELECT row_to_json(s)::text FROM (SELECT {values}) AS s)"
 
 
 def values_sql(migration: Migration, key: Key) -> str:
@@ -195,9 +199,9 @@ def _is(key: Key) -> str:
 
 def next_key_sql(migration: Migration, key: Key, state: RowState, *, after: bool, wait: bool) -> str:
     """Lock the next row in that state and give its key. Parameters: the cursor's values if `after`."""
-    where = (f"{_after(key, 1)} AND " if after else "") + in_state(state)
+    where = (f"{after_key(key, 1)} AND " if after else "") + in_state(state)
     return (
-        f"SELECT {_values(key, 't')} FROM {quote_table(migration.table)} AS t WHERE {where}{_ordered(key)}"
+        f"SELECT {key_values(key, 't')} FROM {quote_table(migration.table)} AS t WHERE {where}{in_key_order(key)}"
         f" LIMIT 1 FOR NO KEY UPDATE{'' if wait else ' SKIP LOCKED'}"
     )
 
@@ -269,17 +273,17 @@ def chunk_sql(migration: Migration, phase: Phase, key: Key, equality: Mapping[st
         for c in _comparable(migration)
     ]
     reason = f"nullif(concat_ws('; ', {', '.join(cases)}), '')" if cases else "NULL::text"
-    where = f" WHERE {_after(key, 3)}" if after else ""
+    where = f" WHERE {after_key(key, 3)}" if after else ""
     other = f"row state {forbidden.value}, which phase {phase.name} forbids" if forbidden else ""
     return (
         f"WITH chunk AS MATERIALIZED (SELECT {', '.join(_key(key, 't'))}, {reason} AS _reason,"
         f" {in_state(forbidden) if forbidden else 'false'} AS _forbidden"
-        f" FROM {quote_table(migration.table)} AS t{where}{_ordered(key)} LIMIT $1::int8),"
-        f" found AS MATERIALIZED (SELECT {_values(key, 'c')} AS key, coalesce(_reason,"
+        f" FROM {quote_table(migration.table)} AS t{where}{in_key_order(key)} LIMIT $1::int8),"
+        f" found AS MATERIALIZED (SELECT {key_values(key, 'c')} AS key, coalesce(_reason,"
         f" {quote_literal(other)}) AS reason"
         f" FROM chunk AS c WHERE _reason IS NOT NULL OR _forbidden LIMIT $2::int8)"
         f" SELECT (SELECT count(*) FROM chunk), (SELECT count(*) FROM chunk WHERE _reason IS NOT NULL),"
-        f" (SELECT count(*) FROM chunk WHERE _forbidden), {_last(key, 'chunk')},"
+        f" (SELECT count(*) FROM chunk WHERE _forbidden), {last_key(key, 'chunk')},"
         f" (SELECT array_agg(key) FROM found), (SELECT array_agg(reason) FROM found)"
     )
 
@@ -291,8 +295,8 @@ def truth(reads: Reads) -> Shape:
 
 def plain_next_key_sql(table: TableName, key: Key, *, after: bool) -> str:
     """The key of the next row, whatever is in it. Parameters: the cursor's values if `after`."""
-    where = f" WHERE {_after(key, 1)}" if after else ""
-    return f"SELECT {_values(key, 't')} FROM {quote_table(table)} AS t{where}{_ordered(key)} LIMIT 1"
+    where = f" WHERE {after_key(key, 1)}" if after else ""
+    return f"SELECT {key_values(key, 't')} FROM {quote_table(table)} AS t{where}{in_key_order(key)} LIMIT 1"
 
 
 def repair_sql(migration: Migration, phase: Phase, key: Key, equality: Mapping[str, Equality], *, after: bool) -> str:
@@ -311,11 +315,11 @@ def repair_sql(migration: Migration, phase: Phase, key: Key, equality: Mapping[s
             column = quote_identifier(name)
             assignments.append(f"{column} = CASE WHEN {wrong} THEN {sql} ELSE t.{column} END")
     assignments.append(f"{quote_identifier(STATE_COLUMN)} = {RowState.BOTH.next_code(_STATE)}")
-    where = f" WHERE {_after(key, 2)}" if after else ""
+    where = f" WHERE {after_key(key, 2)}" if after else ""
     return (
-        f"WITH batch AS MATERIALIZED (SELECT {', '.join(_key(key, 't'))} FROM {table} AS t{where}{_ordered(key)}"
+        f"WITH batch AS MATERIALIZED (SELECT {', '.join(_key(key, 't'))} FROM {table} AS t{where}{in_key_order(key)}"
         f" LIMIT $1::int8),"
         f" done AS (UPDATE {table} AS t SET {', '.join(assignments)}"
         f" FROM batch WHERE {_same_key(key, 't', 'batch')} AND ({' OR '.join(conditions)}) RETURNING 1)"
-        f" SELECT (SELECT count(*) FROM batch), (SELECT count(*) FROM done), {_last(key, 'batch')}"
+        f" SELECT (SELECT count(*) FROM batch), (SELECT count(*) FROM done), {last_key(key, 'batch')}"
     )

@@ -26,7 +26,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from rules.catalog import Relation, TableName
-from rules.errors import Place
+from rules.errors import MigrationError, Place
 from rules.explanations import problems_in
 from rules.migration import BackfillSettings, Guard, Migration, OnUnsupported
 from rules.operations import OPERATIONS
@@ -278,6 +278,10 @@ class MigrationSpec(Strict):
             guard=Guard(self.guard),
             on_unsupported=OnUnsupported(self.on_unsupported),
         )
+
+    def error_at(self, path: Path, message: str) -> MigrationError:
+        """A mistake that only the database could find, with its place if the spec came from a file."""
+        return DefinitionError([Problem(path, message)], self._places).errors[0]
 
     def _misfits(self, relation: Relation) -> Iterator[Problem]:
         if relation.table != self.table:

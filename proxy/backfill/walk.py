@@ -40,7 +40,14 @@ class BadRow:
 
 
 class TooManyBadRows(PgjanusError):
-    """So many rows fail that the expression is to blame, not the rows."""
+    """So many rows fail that the expression is to blame, not the rows. `bad` has those that were met."""
+
+    def __init__(self, bad: list[BadRow]) -> None:
+        super().__init__(
+            f"more than {len(bad) - 1} rows fail, the last one: {bad[-1].error};"
+            " it is the expression that has to change, not the rows"
+        )
+        self.bad = bad
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +120,7 @@ async def walk(session: Session, step: Step, cursor: Cursor | None, size: BatchS
         if isinstance(outcome, BadRow):
             result.bad.append(outcome)
             if len(result.bad) > step.most_bad_rows:
-                raise TooManyBadRows(
-                    f"more than {step.most_bad_rows} rows fail, the last one: {outcome.error};"
-                    " it is the expression that has to change, not the rows"
-                )
+                raise TooManyBadRows(result.bad)
             cursor = outcome.key
             continue
         result.met += outcome.rows

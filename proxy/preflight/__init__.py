@@ -1,0 +1,59 @@
+"""What `check` finds out and `start` insists on, before anything is touched: file against database.
+
+    preflight ─► table        a plain table that we may alter; what hangs on it
+              ─► expressions  PostgreSQL takes them, and they are IMMUTABLE
+              ─► rows         each one converts, comes back as it was, and fits the new constraints
+
+It changes nothing: the only DDL is on a temporary copy without rows, and is rolled back.
+"""
+
+from __future__ import annotations
+
+import asyncpg
+
+from proxy.backfill.session import find_key
+from proxy.database import Connection, load_relation
+from proxy.preflight.expressions import check_expressions
+from proxy.preflight.findings import Finding, Notes, Report, Severity
+from proxy.preflight.rows import check_rows
+from proxy.preflight.table import check_kind, check_other_migrations, check_surroundings
+from rules.errors import MigrationError
+from rules.spec import MigrationSpec
+
+__all__ = ["Finding", "Report", "Severity", "preflight"]
+
+
+async def preflight(connection: Connection, spec: MigrationSpec) -> Report:
+    """Check a migration that is not started yet against the database.
+
+    `connection` is one of `proxy.database.connect`, outside a transaction. Reads the whole table once, in chunks.
+
+    Raises:
+        asyncpg.PostgresError: the connection is not fit for it (a read-only replica, no TEMP privilege).
+    """
+    notes = Notes(spec)
+    relation = await load_relation(connection, spec.table)
+    if relation is None:
+        notes.refuse(f"there is no table {spec.table} in this database", "mind the schema, and upper and lower case")
+        return notes.report(0)
+    try:
+        migration = spec.compile(relation)
+    except MigrationError as error:
+        notes.refuse_error(error)
+        return notes.report(0)
+    await check_other_migrations(connection, migration, notes)
+    if not await check_kind(connection, relation, migration, notes):
+        return notes.report(0)
+    key = await find_key(connection, migration)
+    rows = 0
+    if await check_expressions(connection, relation, migration, notes):
+        await connection.execute("SET row_security = off")
+        try:
+            rows = await check_rows(connection, migration, key, notes)
+        except asyncpg.InsufficientPrivilegeError as error:
+            notes.refuse(f"the rows cannot be read: {error}", "connect as the table's owner or as a superuser")
+        finally:
+            if not connection.is_closed():
+                await connection.execute("RESET row_security")
+    await check_surroundings(connection, relation, migration, notes, has_key=not key.is_physical)
+    return notes.report(rows)

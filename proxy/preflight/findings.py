@@ -1,0 +1,88 @@
+"""What a preflight says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from rules.errors import MigrationError, Place
+from rules.operations import OPERATIONS
+from rules.operations.base import Path
+from rules.spec import MigrationSpec
+
+
+class Severity(Enum):
+    REFUSAL = "refusal"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that stands against the migration (`REFUSAL`: `start` does not begin) or that one should know."""
+
+    severity: Severity
+    message: str
+    hint: str = ""
+    place: Place | None = None
+
+    def __str__(self) -> str:
+        where = f"{self.place}: " if self.place else ""
+        return f"{where}{self.message}{f': {self.hint}' if self.hint else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    findings: tuple[Finding, ...]
+    rows: int = 0
+
+    @property
+    def refusals(self) -> tuple[Finding, ...]:
+        return tuple(f for f in self.findings if f.severity is Severity.REFUSAL)
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        return tuple(f for f in self.findings if f.severity is Severity.WARNING)
+
+
+class Notes:
+    """Collects findings, and knows where in the file each part of the migration is written."""
+
+    def __init__(self, spec: MigrationSpec) -> None:
+        self._spec = spec
+        self._paths = dict(_paths(spec))
+        self.findings: list[Finding] = []
+
+    def refuse(self, message: str, hint: str = "", *, at: tuple[str, str] | None = None) -> None:
+        """`at` is (column, what): what is `up`, `down`, `name` or the key of an attribute."""
+        self._add(Severity.REFUSAL, message, hint, at)
+
+    def warn(self, message: str, hint: str = "", *, at: tuple[str, str] | None = None) -> None:
+        self._add(Severity.WARNING, message, hint, at)
+
+    def refuse_error(self, error: MigrationError) -> None:
+        """A mistake that `compile` found: one finding for each."""
+        for single in getattr(error, "errors", (error,)):
+            self.findings.append(Finding(Severity.REFUSAL, single.message, "", single.place))
+
+    def _add(self, severity: Severity, message: str, hint: str, at: tuple[str, str] | None) -> None:
+        path = ("table",) if at is None else self._paths.get(at, ("table",))
+        place = self._spec.error_at(path, message).place
+        self.findings.append(Finding(severity, message, hint, place))
+
+    def report(self, rows: int) -> Report:
+        # A row that breaks a law is often met by several questions in the same words.
+        return Report(tuple(dict.fromkeys(self.findings)), rows)
+
+
+def _paths(spec: MigrationSpec) -> list[tuple[tuple[str, str], Path]]:
+    kinds = {model: kind for kind, model in OPERATIONS.items()}
+    found: list[tuple[tuple[str, str], Path]] = []
+    for at, operation in enumerate(spec.operations):
+        start: Path = ("operations", at, kinds[type(operation)])
+        for old in operation.old_parts():
+            found += [((old.name, "name"), (*start, *old.name_path)), ((old.name, "down"), (*start, *old.down_path))]
+        for new in operation.new_parts():
+            found += [((new.name, "up"), (*start, *new.up_path))]
+            found += [((new.name, a), (*start, *new.attributes_path, a)) for a in type(new.attributes).model_fields]
+            found += [((new.name, "new name"), (*start, *new.name_path))]
+    return found
