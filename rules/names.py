@@ -90,7 +90,8 @@ class Lookup:
                 )
             if len(schemas) > 1 and self.client.search_path is None:
                 raise Refusal(
-                    f'"{name}" exists in several schemas ({", ".join(schemas)}), and this server does not report search_path',
+                    f'"{name}" exists in several schemas ({", ".join(schemas)}), '
+                    "and this server does not report search_path",
                     "Write the schema in front of the table's name.",
                 )
         if self.client.search_path is not None:
@@ -120,7 +121,7 @@ class Lookup:
         return Entry(label, columns, managed, table, hidden)
 
     def column(self, level: Level, name: str, position: int) -> Found | None:
-        """Who owns a bare name; None if it is nobody that we know (a system column, a typing mistake, an unknown relation's column)."""
+        """Who owns a bare name; None if nobody known does (a system column, an unknown relation's, a mistake)."""
         uncertain = captured = False
         scope: Level | None = level
         while scope is not None:
@@ -140,7 +141,7 @@ class Lookup:
             if owners:
                 if (unknown or uncertain) and (owners[0].managed or captured) and name in self.interesting:
                     raise Refusal(
-                        f'it is not known whose column "{name}" is, because the columns of another item in FROM are not known',
+                        f'it is not known whose column "{name}" is: the columns of another item in FROM are not known',
                         "Write the table's name or alias in front of the column.",
                         position=position,
                     )
@@ -171,7 +172,7 @@ class Lookup:
         return None
 
     def qualified(self, entry: Entry, name: str, position: int) -> bool:
-        """Whether `entry.name` is a visible column; refuses where the server would find something that this client must not see."""
+        """Whether `entry.name` is a visible column; refuses what the server would find and this client must not see."""
         if entry.columns is None or name in entry.columns:
             return entry.columns is not None
         if entry.managed is not None and name not in SYSTEM_COLUMNS:

@@ -9,53 +9,53 @@ from __future__ import annotations
 
 from pglast.parser import ParseError, parse_sql_json
 
+from rules.analysis import QUERIES, Analysis
 from rules.errors import UNDEFINED_COLUMN, Refusal
 from rules.fragments import Edits
 from rules.migration import Client, ManagedTable
 from rules.names import Entry, Lookup
 from rules.phases import HIDDEN_PREFIX, Shape
 from rules.plan import Plan, Refuse, ResultPatch, Rewrite, Untouched
-from rules.scope import QUERIES, Analyser, Analysis
+from rules.scope import Analyser
 from rules.snapshot import Snapshot
 from rules.source import Node, SourceText, unwrap, walk
 from rules.statements import check_other, result_patch, rewrite_copy, rewrite_insert, rewrite_reads, rewrite_set
 
+_SYNTAX_ERROR = "42601"
+_TOO_DEEP = "this statement is nested too deeply to be rewritten"
 _CURSOR_WITH_HOLD = 0x0020  # CURSOR_OPT_HOLD in nodes/parsenodes.h
 
 
 def plan(sql: str, snapshot: Snapshot, client: Client) -> Plan:
     """Decide what happens to one text (one or several statements) of a client.
 
-    Never raises on any text: what cannot be parsed is left to the server, whose error is the better one, and what is too
-    deep to be read is refused if it may concern a managed table.
+    Never raises on any text: one that may concern a managed table and cannot be parsed, or is too deep to be read, is
+    refused.
     """
     if not snapshot.may_concern(sql) or "\0" in sql:
         return Untouched()
     names = ", ".join(sorted(t.migration.name for t in snapshot.tables.values()))
     try:
         source = SourceText(sql)
-    except ParseError:
-        return _unparsed(sql, names)
+    except ParseError as error:
+        return Refuse(_syntax_error(error, sql), names)
     except (RecursionError, UnicodeEncodeError):
-        return Refuse(
-            Refusal("this statement is nested too deeply to be rewritten", "Split it into smaller ones."), names
-        )
+        return Refuse(Refusal(_TOO_DEEP, "Split it into smaller ones."), names)
     planner = _Planner(source, Lookup(snapshot, client))
     try:
         return planner.plan()
     except Refusal as refusal:
         return Refuse(refusal, planner.migrations() or names)
     except RecursionError:
-        return Refuse(
-            Refusal("this statement is nested too deeply to be rewritten", "Split it into smaller ones."), names
-        )
+        return Refuse(Refusal(_TOO_DEEP, "Split it into smaller ones."), names)
 
 
-def _unparsed(sql: str, names: str) -> Plan:
-    """A text that our grammar rejects. The server rejects it too, unless it is newer than our grammar, or the text is huge."""
-    if len(sql) > 10_000:
-        return Refuse(Refusal("this statement is too large or too deep to be parsed for rewriting"), names)
-    return Untouched()
+def _syntax_error(error: ParseError, sql: str) -> Refusal:
+    """PostgreSQL's own words. The text is not forwarded: an older server's grammar may accept what ours does not."""
+    message, index = error.args[0], error.args[1] if len(error.args) > 1 else None
+    if any(word in message for word in ("nested too deeply", "stack depth", "memory exhausted", "too large")):
+        return Refusal(_TOO_DEEP, "Split it into smaller ones.")
+    return Refusal(message, sqlstate=_SYNTAX_ERROR, position=len(sql) if index is None else index)
 
 
 class _Planner:
@@ -189,7 +189,8 @@ class _Planner:
         for entry in self._touched:
             if entry.managed and not entry.managed.phase.expanded and self._lookup.client.shape is Shape.NEW:
                 raise Refusal(
-                    f"the new shape of table {entry.managed.relation.table} is not available yet in phase {entry.managed.phase.name}",
+                    f"the new shape of table {entry.managed.relation.table} is not available yet"
+                    f" in phase {entry.managed.phase.name}",
                     "Connect again when the migration has reached phase expanded.",
                 )
 

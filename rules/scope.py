@@ -8,83 +8,32 @@ statement returns.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
+from rules.analysis import (
+    QUERIES,
+    Analysis,
+    Columns,
+    Label,
+    Output,
+    Reference,
+    Star,
+    StarItem,
+    Write,
+    alias,
+    alias_columns,
+    bare_name,
+    names_of_query,
+    renamed,
+    star_outputs,
+    without,
+)
 from rules.errors import Refusal
+from rules.from_items import check_join, function_entry
 from rules.labels import label_of, label_reference
 from rules.names import Entry, Found, Level, Lookup
-from rules.plan import FieldPatch
-from rules.reads import find_column, is_stored
 from rules.source import DOT, Node, SourceText, string, unwrap
-
-QUERIES = ("SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt")
-#: An output column: its name and patch; None stands for a star of unknown width.
-Output = tuple[str, FieldPatch | None] | None
-Columns = Mapping[str, FieldPatch | None] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A column of `entry` named at [start, end); `bare` if nothing stood in front of it."""
-
-    start: int
-    end: int
-    entry: Entry
-    column: str
-
-
-@dataclass(frozen=True, slots=True)
-class StarItem:
-    """What one item of FROM gives to a star: a whole entry, or one column that JOIN USING merged (`entry` None)."""
-
-    entry: Entry | None
-    column: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Star:
-    """`from_table`: the star of `TABLE t`, which is not written; [start, end) is the word TABLE then."""
-
-    start: int
-    end: int
-    items: tuple[StarItem, ...]
-    from_table: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """An output column that is named after the reference at `reference_start`; `first` is the item's first token."""
-
-    first_token: int
-    reference_start: int
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """An INSERT or UPDATE node (kind is its name) on a managed table, and what its target is called.
-
-    `outputs` are the columns that an INSERT's query gives.
-    """
-
-    kind: str
-    node: Node
-    entry: Entry
-    outputs: tuple[Output, ...] = ()
-
-
-@dataclass(slots=True)
-class Analysis:
-    references: list[Reference] = field(default_factory=list)
-    stars: list[Star] = field(default_factory=list)
-    labels: list[Label] = field(default_factory=list)
-    writes: list[Write] = field(default_factory=list)
-    outputs: list[Output] = field(default_factory=list)
-    touched: list[Entry] = field(default_factory=list)
-
-    def migrations(self) -> str:
-        return ", ".join(dict.fromkeys(e.managed.migration.name for e in self.touched if e.managed))
 
 
 class Analyser:
@@ -123,12 +72,12 @@ class Analyser:
         if recursive:  # every CTE of the list is visible in all of them
             for item in clause["ctes"]:
                 cte = item["CommonTableExpr"]
-                known[cte["ctename"]] = _names_of_query(cte)
+                known[cte["ctename"]] = names_of_query(cte)
         for item in clause["ctes"]:
             cte = item["CommonTableExpr"]
             kind, body = unwrap(cte["ctequery"])
             outputs = self._query(kind, body, parent, known)
-            columns = _renamed(outputs, [string(n) for n in cte.get("aliascolnames", [])])
+            columns = renamed(outputs, [string(n) for n in cte.get("aliascolnames", [])])
             if recursive and columns is None:
                 columns = known[cte["ctename"]]
             known[cte["ctename"]] = columns
@@ -160,7 +109,7 @@ class Analyser:
             self._group_item(clause, level, names, ctes)
         for clause in [*node.get("sortClause", []), *node.get("distinctClause", [])]:
             body = clause.get("SortBy", {}).get("node", clause)
-            if _bare_name(body) not in names:  # an output name goes first, as in SQL92
+            if bare_name(body) not in names:  # an output name goes first, as in SQL92
                 self._expressions(clause, level, ctes)
         self._expressions(node.get("windowClause"), level, ctes)
         return outputs
@@ -177,11 +126,11 @@ class Analyser:
         token = self._source.tokens[index]
         if any(i.entry is not None and i.entry.managed for i in star):
             self.result.stars.append(Star(token.start, token.end, tuple(star), from_table=True))
-        return _star_outputs(star)
+        return star_outputs(star)
 
     def _group_item(self, clause: Node, level: Level, names: set[str], ctes: Mapping[str, Columns]) -> None:
         """GROUP BY prefers an input column, then an output name: the reverse of ORDER BY."""
-        name = _bare_name(clause)
+        name = bare_name(clause)
         if name is not None and name in names:
             own = Level(None, level.entries, level.merged)
             if not any(e.columns is None or name in e.columns for e in own.entries):
@@ -297,7 +246,7 @@ class Analyser:
         end = self._source.tokens[self._source.reference_end(first) - 1].end
         if any(i.entry is not None and i.entry.managed for i in items):
             self.result.stars.append(Star(start, end, tuple(items)))
-        return _star_outputs(items)
+        return star_outputs(items)
 
     # --- FROM ------------------------------------------------------------------------------------------------
 
@@ -316,25 +265,25 @@ class Analyser:
                 parent = level if body.get("lateral") else level.parent
                 query_kind, query = unwrap(body["subquery"])
                 outputs = self._query(query_kind, query, parent, ctes)
-                entry = Entry(_alias(body), _renamed(outputs, _alias_columns(body)))
+                entry = Entry(alias(body), renamed(outputs, alias_columns(body)))
             case "RangeFunction":
                 self._expressions(body.get("functions"), level, ctes)
-                entry = self._range_function(body)
+                entry = function_entry(self._lookup, body)
             case _:  # XMLTABLE, JSON_TABLE
                 self._expressions({k: v for k, v in body.items() if k != "alias"}, level, ctes)
-                entry = Entry(_alias(body), None)
+                entry = Entry(alias(body), None)
         level.entries.append(entry)
         return [entry], [StarItem(entry)]
 
     def _range_var(self, body: Node, ctes: Mapping[str, Columns]) -> Entry:
-        name, schema, alias = body["relname"], body.get("schemaname"), _alias(body)
-        names = _alias_columns(body)
+        name, schema, own = body["relname"], body.get("schemaname"), alias(body)
+        names = alias_columns(body)
         if schema is None and name in ctes:
             columns = ctes[name]
             if names and columns is not None:
-                columns = _renamed(list(columns.items()), names)
-            return Entry(alias or name, columns)
-        entry = self._note(self._lookup.table_entry(schema, name, alias))
+                columns = renamed(list(columns.items()), names)
+            return Entry(own or name, columns)
+        entry = self._note(self._lookup.table_entry(schema, name, own))
         if entry.managed is not None:
             if names:
                 raise Refusal(
@@ -344,25 +293,8 @@ class Analyser:
                 )
             return entry
         if names and entry.columns is not None:
-            return Entry(entry.name, _renamed([(n, None) for n in entry.columns], names))
+            return Entry(entry.name, renamed([(n, None) for n in entry.columns], names))
         return entry
-
-    def _range_function(self, body: Node) -> Entry:
-        alias, names = _alias(body), _alias_columns(body)
-        names += [c["ColumnDef"]["colname"] for c in body.get("coldeflist", [])]
-        calls = [unwrap(f["List"]["items"][0]) for f in body["functions"]]
-        if (
-            len(calls) != 1
-            or calls[0][0] != "FuncCall"
-            or any("List" in f and f["List"]["items"][1:] != [{}] for f in body["functions"])
-        ):
-            return Entry(alias, None)
-        function = string(calls[0][1]["funcname"][-1])
-        columns = self._lookup.snapshot.catalog.function_columns.get(function, frozenset())
-        found = [*names, *columns, *(["ordinality"] if body.get("ordinality") else [])]
-        if not names and not columns:
-            found.insert(0, alias or function)
-        return Entry(alias or function, dict.fromkeys(found))
 
     def _join(self, body: Node, level: Level, ctes: Mapping[str, Columns]) -> tuple[list[Entry], list[StarItem]]:
         left, left_star = self._from(body["larg"], level, ctes)
@@ -371,51 +303,24 @@ class Analyser:
         managed = [e for e in entries if e.managed]
         using = [string(n) for n in body.get("usingClause", [])]
         if managed:
-            self._check_join(body, managed, using)
+            check_join(self._source, self._lookup, body, managed, using)
         if "quals" in body:
             self._expressions(body["quals"], Level(level.parent, entries, set(level.merged)), ctes)
         if using:
             level.merged.update(using)
-            star = [StarItem(None, name) for name in using] + _without(star, set(using))
+            star = [StarItem(None, name) for name in using] + without(star, set(using))
         elif body.get("isNatural"):
             star = [StarItem(Entry(None, None))]
         if "alias" in body:
             for entry in entries:
                 level.entries.remove(entry)
-            joined = Entry(_alias(body), _renamed(_star_outputs(star), _alias_columns(body)))
+            joined = Entry(alias(body), renamed(star_outputs(star), alias_columns(body)))
             level.entries.append(joined)
             return [joined], [StarItem(joined)]
         if "join_using_alias" in body:
-            alias = Entry(body["join_using_alias"]["aliasname"], dict.fromkeys(using), qualified_only=True)
-            level.entries.append(alias)
+            name = body["join_using_alias"]["aliasname"]
+            level.entries.append(Entry(name, dict.fromkeys(using), qualified_only=True))
         return entries, star
-
-    def _check_join(self, body: Node, managed: list[Entry], using: list[str]) -> None:
-        table = managed[0].managed
-        assert table is not None
-        position = self._source.location(unwrap(body["larg"])[1])
-        if body.get("isNatural"):
-            raise Refusal("NATURAL JOIN with a managed table is not supported yet", "Use JOIN … ON.", position=position)
-        if "alias" in body:
-            raise Refusal(
-                "an alias on a join of a managed table is not supported yet",
-                "Alias the tables instead.",
-                position=position,
-            )
-        shape = self._lookup.client.shape
-        for entry in managed:
-            assert entry.managed is not None
-            for name in using:
-                found = find_column(entry.managed, shape, name)
-                hidden = found is None and name in entry.hidden
-                if hidden or (
-                    found is not None and not (is_stored(entry.managed, shape) and found[1].physical == name)
-                ):
-                    raise Refusal(
-                        f'JOIN … USING on the managed column "{name}" is not supported yet',
-                        "Use JOIN … ON.",
-                        position=position,
-                    )
 
     # --- expressions -----------------------------------------------------------------------------------------
 
@@ -511,72 +416,3 @@ class Analyser:
         if entry.managed is not None:
             self.result.touched.append(entry)
         return entry
-
-
-def _alias(body: Node) -> str | None:
-    name: str | None = body.get("alias", {}).get("aliasname")
-    return name
-
-
-def _alias_columns(body: Node) -> list[str]:
-    return [string(n) for n in body.get("alias", {}).get("colnames", [])]
-
-
-def _bare_name(node: Node) -> str | None:
-    kind, body = unwrap(node)
-    if kind == "ColumnRef" and len(body["fields"]) == 1 and "String" in body["fields"][0]:
-        return string(body["fields"][0])
-    return None
-
-
-def _renamed(outputs: Sequence[Output], names: list[str]) -> Columns:
-    """Columns by name after an alias list; None if a star of unknown width is among them."""
-    columns: dict[str, FieldPatch | None] = {}
-    for i, output in enumerate(outputs):
-        if output is None:
-            return None
-        columns[names[i] if i < len(names) else output[0]] = output[1]
-    return columns
-
-
-def _names_of_query(cte: Node) -> Columns:
-    """What can be said of a recursive CTE's columns before it is analysed."""
-    names = [string(n) for n in cte.get("aliascolnames", [])]
-    if names:
-        return dict.fromkeys(names)
-    kind, body = unwrap(cte["ctequery"])
-    while kind == "SelectStmt" and "larg" in body:
-        body = body["larg"]
-    targets = body.get("targetList", []) if kind == "SelectStmt" else []
-    if not targets or any("A_Star" in str(t["ResTarget"].get("val", {}).get("ColumnRef", "")) for t in targets):
-        return None
-    return dict.fromkeys(label_of(t["ResTarget"]) for t in targets)
-
-
-def _star_outputs(star: Sequence[StarItem]) -> list[Output]:
-    """The output columns that a star stands for."""
-    outputs: list[Output] = []
-    for item in star:
-        if item.entry is None:
-            outputs.append((item.column, None))
-        elif item.column:
-            outputs.append((item.column, (item.entry.columns or {}).get(item.column)))
-        elif item.entry.columns is None:
-            outputs.append(None)
-        else:
-            outputs += list(item.entry.columns.items())
-    return outputs
-
-
-def _without(star: list[StarItem], merged: set[str]) -> list[StarItem]:
-    """The rest of a JOIN USING's star: every column but the merged ones, each on its own."""
-    rest: list[StarItem] = []
-    for item in star:
-        if item.entry is None or item.column:
-            if item.column not in merged:
-                rest.append(item)
-        elif item.entry.columns is None:
-            rest.append(item)
-        else:
-            rest += [StarItem(item.entry, name) for name in item.entry.columns if name not in merged]
-    return rest

@@ -20,7 +20,8 @@ Node = dict[str, Any]
 
 #: Reserved words that cannot stand inside an expression outside of parentheses (FROM: see `expression_end`).
 _EXPRESSION_ENDS = frozenset(
-    "WHERE GROUP_P HAVING WINDOW UNION INTERSECT EXCEPT ORDER LIMIT OFFSET FETCH FOR INTO RETURNING ON AS FROM WHEN".split()
+    "WHERE GROUP_P HAVING WINDOW UNION INTERSECT EXCEPT ORDER LIMIT OFFSET FETCH FOR INTO RETURNING ON AS FROM"
+    " WHEN".split()
 )
 _OPENS = {"ASCII_40", "ASCII_91", "CASE"}
 _CLOSES = {"ASCII_41", "ASCII_93", "END_P"}
@@ -102,7 +103,7 @@ class SourceText:
         return index
 
     def expression_end(self, index: int) -> int:
-        """Index of the token that ends the expression starting at `index`: a comma, a clause's keyword, a closing parenthesis, the end."""
+        """Index of the token that ends the expression: a comma, a clause's keyword, a closing parenthesis, the end."""
         depth = 0
         while index < len(self.tokens):
             kind = self.tokens[index].kind

@@ -3,8 +3,8 @@
     COPY users TO STDOUT         →  COPY (SELECT "users"."id", (CASE …) AS "full_name" FROM "public"."users") TO STDOUT
     COPY users FROM STDIN        →  COPY users ("id", "full_name") FROM STDIN
 
-The payload is never looked at. Rows that COPY brings in have no computed columns: they are left in row state `old`, which the
-backfill mends, and which is why a phase that reads the new columns refuses it.
+The payload is never looked at. Rows that COPY brings in have no computed columns: they are left in row state `old`,
+which the backfill mends, and which is why a phase that reads the new columns refuses it.
 """
 
 from __future__ import annotations

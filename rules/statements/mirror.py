@@ -28,7 +28,7 @@ class Value:
 
 
 def is_simple(node: Node) -> bool:
-    """Constants, parameters, column references and casts of those: everything else is evaluated once in a sub-select."""
+    """Constants, parameters, column references and casts of those; all else is evaluated once in a sub-select."""
     kind, body = unwrap(node)
     while kind == "TypeCast":
         kind, body = unwrap(body["arg"])

@@ -9,6 +9,7 @@ system columns and row locks. A label is added because the name would otherwise 
 
 from __future__ import annotations
 
+from rules.analysis import Analysis, Output, Reference, Star
 from rules.changes import quote_identifier
 from rules.errors import Refusal
 from rules.fragments import Edits
@@ -16,7 +17,6 @@ from rules.names import Entry
 from rules.phases import Shape
 from rules.plan import FieldPatch, ResultPatch
 from rules.reads import find_column, physical, read_column
-from rules.scope import Analysis, Output, Reference, Star
 from rules.source import SourceText
 
 

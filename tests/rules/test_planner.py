@@ -48,7 +48,6 @@ def refusal(sql: str, phase: str = "writing_both", client: Client = OLD) -> Refu
         "CREATE TABLE t (user_id int REFERENCES users (id))",
         "SELECT 'full_name of users' AS x",
         "COMMENT ON TABLE users IS 'people'",
-        "this is not SQL about users",
         "",
         "-- users",
         "BEGIN",
@@ -177,6 +176,15 @@ def test_names_are_compared_as_postgresql_folds_them(sql: str) -> None:
 
 def test_quoted_names_of_other_case_are_other_names() -> None:
     assert plan('SELECT "Full_Name" FROM "Users"', snapshot("reading_new"), OLD) == Untouched()
+
+
+@pytest.mark.parametrize(
+    ("sql", "message", "position"),
+    [("SELEC * FROM users", 'syntax error at or near "SELEC"', 0), ("SELECT id FROM users WHERE", "syntax error at end of input", 26)],
+)
+def test_what_does_not_parse_is_answered_in_postgresqls_words(sql: str, message: str, position: int) -> None:
+    found = refusal(sql).refusal
+    assert (found.sqlstate, found.message, found.position) == ("42601", message, position)
 
 
 def test_deep_and_large_texts_end_in_an_answer() -> None:

@@ -1,0 +1,148 @@
+"""What analysis says of a statement: plain values, made by `scope`, used by `statements/`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rules.labels import label_of
+from rules.names import Entry
+from rules.plan import FieldPatch
+from rules.source import Node, string, unwrap
+
+QUERIES = ("SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt")
+#: An output column: its name and patch; None stands for a star of unknown width.
+Output = tuple[str, FieldPatch | None] | None
+Columns = Mapping[str, FieldPatch | None] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A column of `entry` named at [start, end); `bare` if nothing stood in front of it."""
+
+    start: int
+    end: int
+    entry: Entry
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class StarItem:
+    """What one item of FROM gives to a star: a whole entry, or one column that JOIN USING merged (`entry` None)."""
+
+    entry: Entry | None
+    column: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Star:
+    """`from_table`: the star of `TABLE t`, which is not written; [start, end) is the word TABLE then."""
+
+    start: int
+    end: int
+    items: tuple[StarItem, ...]
+    from_table: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """An output column that is named after the reference at `reference_start`; `first` is the item's first token."""
+
+    first_token: int
+    reference_start: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """An INSERT or UPDATE node (kind is its name) on a managed table, and what its target is called.
+
+    `outputs` are the columns that an INSERT's query gives.
+    """
+
+    kind: str
+    node: Node
+    entry: Entry
+    outputs: tuple[Output, ...] = ()
+
+
+@dataclass(slots=True)
+class Analysis:
+    references: list[Reference] = field(default_factory=list)
+    stars: list[Star] = field(default_factory=list)
+    labels: list[Label] = field(default_factory=list)
+    writes: list[Write] = field(default_factory=list)
+    outputs: list[Output] = field(default_factory=list)
+    touched: list[Entry] = field(default_factory=list)
+
+    def migrations(self) -> str:
+        return ", ".join(dict.fromkeys(e.managed.migration.name for e in self.touched if e.managed))
+
+
+def alias(body: Node) -> str | None:
+    name: str | None = body.get("alias", {}).get("aliasname")
+    return name
+
+
+def alias_columns(body: Node) -> list[str]:
+    return [string(n) for n in body.get("alias", {}).get("colnames", [])]
+
+
+def bare_name(node: Node) -> str | None:
+    kind, body = unwrap(node)
+    if kind == "ColumnRef" and len(body["fields"]) == 1 and "String" in body["fields"][0]:
+        return string(body["fields"][0])
+    return None
+
+
+def renamed(outputs: Sequence[Output], names: list[str]) -> Columns:
+    """Columns by name after an alias list; None if a star of unknown width is among them."""
+    columns: dict[str, FieldPatch | None] = {}
+    for i, output in enumerate(outputs):
+        if output is None:
+            return None
+        columns[names[i] if i < len(names) else output[0]] = output[1]
+    return columns
+
+
+def names_of_query(cte: Node) -> Columns:
+    """What can be said of a recursive CTE's columns before it is analysed."""
+    names = [string(n) for n in cte.get("aliascolnames", [])]
+    if names:
+        return dict.fromkeys(names)
+    kind, body = unwrap(cte["ctequery"])
+    while kind == "SelectStmt" and "larg" in body:
+        body = body["larg"]
+    targets = body.get("targetList", []) if kind == "SelectStmt" else []
+    if not targets or any("A_Star" in str(t["ResTarget"].get("val", {}).get("ColumnRef", "")) for t in targets):
+        return None
+    return dict.fromkeys(label_of(t["ResTarget"]) for t in targets)
+
+
+def star_outputs(star: Sequence[StarItem]) -> list[Output]:
+    """The output columns that a star stands for."""
+    outputs: list[Output] = []
+    for item in star:
+        if item.entry is None:
+            outputs.append((item.column, None))
+        elif item.column:
+            outputs.append((item.column, (item.entry.columns or {}).get(item.column)))
+        elif item.entry.columns is None:
+            outputs.append(None)
+        else:
+            outputs += list(item.entry.columns.items())
+    return outputs
+
+
+def without(star: list[StarItem], merged: set[str]) -> list[StarItem]:
+    """The rest of a JOIN USING's star: every column but the merged ones, each on its own."""
+    rest: list[StarItem] = []
+    for item in star:
+        if item.entry is None or item.column:
+            if item.column not in merged:
+                rest.append(item)
+        elif item.entry.columns is None:
+            rest.append(item)
+        else:
+            rest += [StarItem(item.entry, name) for name in item.entry.columns if name not in merged]
+    return rest

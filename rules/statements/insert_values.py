@@ -1,0 +1,178 @@
+"""INSERT … VALUES and INSERT … DEFAULT VALUES."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rules.errors import Refusal
+from rules.fragments import Pieces, Span, joined
+from rules.source import COMMA, OPEN, Node
+from rules.statements.insertion import ROW, Insertion, base_type
+from rules.statements.mirror import Value, default_value, is_simple, is_untyped
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One row of VALUES: nodes, their characters, and the token that closes it."""
+
+    nodes: list[Node]
+    spans: list[Span]
+    closing: int
+
+
+class ValuesRewriting:
+    def __init__(self, insertion: Insertion) -> None:
+        self._insertion = insertion
+
+    def default_values(self) -> None:
+        if not self._insertion.added():
+            return
+        values = self._insertion.omitted()
+        start, end = self._insertion.source.span(self._insertion.layout.body, self._insertion.layout.body + 2)
+        self._insertion.names = []
+        if all(v.simple for v in values.values()):
+            row = self._insertion.mirrors({n: v.typed(self._insertion.column(n).type) for n, v in values.items()})
+            self._insertion.replace_list([])
+            self._insertion.edits.replace(start, end, "VALUES (", *joined(", ", row), ")")
+        else:
+            self._insertion.replace_list(list(values))
+            self._insertion.edits.replace(start, end, *self._from_row([], values))
+
+    def values(self, select: Node) -> None:
+        if set(select) - {"valuesLists", "limitOption", "op"}:
+            if self._insertion.added() or not self._insertion.explicit:
+                raise Refusal(
+                    "VALUES with ORDER BY, LIMIT or WITH in an INSERT is not supported yet",
+                    position=self._insertion.position,
+                )
+            self._insertion.edit_list()
+            return
+        rows = self._rows(select)
+        if not self._insertion.needs:
+            self._insertion.edit_list()
+            for row in rows:
+                self._append(row.closing, self._insertion.mirrors({}))
+            return
+        omitted = self._insertion.omitted()
+        values = [self._row_values(row, omitted) for row in rows]
+        if all(v.simple for row_values in values for v in row_values.values()):
+            self._insertion.edit_list()
+            for row, row_values in zip(rows, values, strict=True):
+                typed = {n: v.typed(self._insertion.column(n).type) for n, v in row_values.items()}
+                self._append(row.closing, self._insertion.mirrors(typed))
+        elif len(rows) == 1:
+            self._one_row(rows[0], values[0])
+        else:
+            self._many_rows(rows, values)
+
+    def _append(self, closing: int, pieces: list[Pieces]) -> None:
+        if pieces:
+            self._insertion.edits.insert(self._insertion.source.tokens[closing].start, ", ", *joined(", ", pieces))
+
+    def _rows(self, select: Node) -> list[_Row]:
+        source = self._insertion.source
+        rows: list[_Row] = []
+        index = self._insertion.layout.body + 1
+        for item in select["valuesLists"]:
+            if source.kind(index) != OPEN:
+                raise Refusal("this form of VALUES is not supported", position=self._insertion.position)
+            spans = source.items(index + 1)
+            closing = source.closing(index)
+            rows.append(_Row(item["List"]["items"], [Span(*source.span(*s)) for s in spans], closing))
+            index = closing + 2 if source.kind(closing + 1) == COMMA else closing + 1
+        return rows
+
+    def _row_values(self, row: _Row, omitted: dict[str, Value]) -> dict[str, Value]:
+        found: dict[str, Value] = {}
+        for name in self._insertion.needs:
+            if name in omitted:
+                found[name] = omitted[name]
+                continue
+            at = self._insertion.names.index(name)
+            if "SetToDefault" in row.nodes[at]:
+                found[name] = default_value(self._insertion.column(name), row.spans[at].start)
+            else:
+                found[name] = Value((row.spans[at],), is_simple(row.nodes[at]))
+        return found
+
+    def _one_row(self, row: _Row, values: dict[str, Value]) -> None:
+        """A single row with something to evaluate once: everything else stays raw in the outer SELECT."""
+        pairs: list[tuple[str, Pieces]] = []
+        for name, node, span in zip(self._insertion.names, row.nodes, row.spans, strict=False):
+            if name in values:
+                continue
+            if "SetToDefault" not in node:
+                pairs.append((name, (span,)))
+        body_start, body_end = self._insertion.source.span(self._insertion.layout.body, row.closing + 1)
+        self._insertion.replace_list([*(n for n, _ in pairs), *values])
+        self._insertion.edits.replace(body_start, body_end, *self._from_row(pairs, values))
+
+    def _from_row(self, pairs: list[tuple[str, Pieces]], values: dict[str, Value]) -> Pieces:
+        """`SELECT <pairs>, <values>, <mirrors> FROM (SELECT <values to evaluate once>) AS row`."""
+        once = [n for n, v in values.items() if not v.simple]
+        raw: dict[str, Pieces] = {n: (f"{ROW}.c{once.index(n)}",) if n in once else v.pieces for n, v in values.items()}
+        typed = {n: ("((", *raw[n], f")::{self._insertion.column(n).type})") for n in values}
+        selected = [p for _, p in pairs] + [raw[n] for n in values] + self._insertion.mirrors(typed)
+        inner = joined(", ", [(*values[n].pieces, f" AS c{i}") for i, n in enumerate(once)])
+        return ("SELECT ", *joined(", ", selected), " FROM (SELECT ", *inner, f") AS {ROW}")
+
+    def _many_rows(self, rows: list[_Row], values: list[dict[str, Value]]) -> None:
+        """Several rows with something to evaluate once: through a VALUES list, whose columns each have one type."""
+        names = [n for n in self._insertion.names if not self._all_default(n, rows)]
+        names += [n for n in self._insertion.needs if n not in names]
+        lines: list[Pieces] = []
+        kinds: dict[str, set[str]] = {n: set() for n in names}
+        for row, row_values in zip(rows, values, strict=True):
+            cells: list[Pieces] = []
+            for name in names:
+                cells.append(self._cell(name, row, row_values, kinds[name]))
+            lines.append(("(", *joined(", ", cells), ")"))
+        mixed = [n for n, found in kinds.items() if len(found) > 1]
+        if mixed:
+            raise Refusal(
+                f'the values of "{mixed[0]}" in this multi-row INSERT differ in kind,'
+                " and one of them must be evaluated only once",
+                "Insert the rows one by one.",
+                position=self._insertion.position,
+            )
+        columns = ", ".join(f"c{i}" for i in range(len(names)))
+        raw: dict[str, Pieces] = {n: (f"{ROW}.c{i}",) for i, n in enumerate(names)}
+        typed: dict[str, Pieces] = {
+            n: (f"(({ROW}.c{names.index(n)})::{self._insertion.column(n).type})",) for n in self._insertion.needs
+        }
+        selected = [raw[n] for n in names] + self._insertion.mirrors(typed)
+        body_start, body_end = self._insertion.source.span(self._insertion.layout.body, rows[-1].closing + 1)
+        self._insertion.replace_list(names)
+        self._insertion.edits.replace(
+            body_start,
+            body_end,
+            "SELECT ",
+            *joined(", ", selected),
+            " FROM (VALUES ",
+            *joined(", ", lines),
+            f") AS {ROW}({columns})",
+        )
+
+    def _all_default(self, name: str, rows: list[_Row]) -> bool:
+        at = self._insertion.names.index(name)
+        return name not in self._insertion.needs and all(
+            at < len(r.nodes) and "SetToDefault" in r.nodes[at] for r in rows
+        )
+
+    def _cell(self, name: str, row: _Row, values: dict[str, Value], kinds: set[str]) -> Pieces:
+        if name not in self._insertion.names:
+            kinds.add("default")
+            return values[name].pieces
+        at = self._insertion.names.index(name)
+        node, span = row.nodes[at], row.spans[at]
+        if "SetToDefault" in node:
+            kinds.add("default")
+            if name not in values:
+                kinds.add("default beside values")
+            return values[name].pieces if name in values else ("NULL",)
+        if is_untyped(node):
+            kinds.add("constant")
+            # Without its modifier: an explicit cast would cut what an assignment refuses.
+            return ("(", span, f")::{base_type(self._insertion.column(name).type)}")
+        kinds.add(self._insertion.source.sql[span.start : span.end])
+        return (span,)

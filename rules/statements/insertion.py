@@ -1,0 +1,229 @@
+"""What an INSERT on a managed table is made of; `insert_values` and `insert_select` put it together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rules.analysis import Write
+from rules.catalog import Column
+from rules.changes import quote_identifier
+from rules.errors import Refusal
+from rules.fragments import Edits, Pieces
+from rules.migration import ManagedTable
+from rules.phases import STATE_COLUMN, Shape, Writes
+from rules.source import OPEN, SEMICOLON, Node, SourceText, walk
+from rules.statements.mirror import (
+    Value,
+    conversion,
+    default_value,
+    effective_writes,
+    matters,
+    refuse_lossy,
+    target_column,
+)
+
+#: The name of the sub-select that evaluates values once.
+ROW = "_pgjanus_v"
+_SYNTAX_ERROR = "42601"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Token indices of the parts: `columns` is the parenthesised list, if there is one, `body` what follows it."""
+
+    after_name: int
+    columns: tuple[int, int] | None
+    body: int
+    end: int
+
+
+class Insertion:
+    """An INSERT on a managed table: its column list, what the other format needs, and how to edit both."""
+
+    def __init__(self, source: SourceText, edits: Edits, write: Write, shape: Shape) -> None:
+        table, node = write.entry.managed, write.node
+        assert table is not None
+        self.source, self.edits, self.node, self.shape = source, edits, node, shape
+        self.outputs = write.outputs
+        self.table: ManagedTable = table
+        self.position = source.location(node["relation"])
+        self.layout = self._find_layout()
+        self.writes = effective_writes(table, shape, insert=True)
+        self.explicit = "cols" in node
+        self._columns = dict(table.visible(shape))
+        self.names = self._column_names()
+        self.needs = self._needed_columns()
+
+    # --- where things stand ----------------------------------------------------------------------------------
+
+    def _find_layout(self) -> Layout:
+        source, node = self.source, self.node
+        index = source.reference_end(source.token_at(self.position))
+        if source.kind(index) == "AS":
+            index += 2
+        after_name = index
+        columns = None
+        if "cols" in node:
+            columns = (index, source.closing(index))
+            index = columns[1] + 1
+        if source.kind(index) == "OVERRIDING":
+            index += 3
+        conflict = source.location(node["onConflictClause"]) if "onConflictClause" in node else None
+        end, depth = index, 0
+        while end < len(source.tokens):
+            token = source.tokens[end]
+            depth += (token.kind == OPEN) - (token.kind == "ASCII_41")
+            ends = token.kind in (SEMICOLON, "RETURNING") or token.start == conflict
+            if depth < 0 or (depth == 0 and ends):
+                break
+            end += 1
+        return Layout(after_name, columns, index, end)
+
+    def _column_names(self) -> list[str]:
+        if self.explicit:
+            names = []
+            for item in self.node["cols"]:
+                body = item["ResTarget"]
+                position = self.source.location(body)
+                target_column(self.table, self.shape, body["name"], position)
+                if body.get("indirection") and matters(self.table, self.shape, body["name"]):
+                    raise Refusal(
+                        "inserting into a part of a managed column is not supported yet",
+                        "Insert the whole value.",
+                        position=position,
+                    )
+                names.append(body["name"])
+            return names
+        visible = list(self._columns)
+        return visible[: self.width()]
+
+    def width(self) -> int:
+        select = self.node.get("selectStmt", {}).get("SelectStmt")
+        if select is None:
+            return 0
+        if "valuesLists" in select:
+            return len(select["valuesLists"][0]["List"]["items"])
+        if any(o is None for o in self.outputs):
+            raise Refusal(
+                "the number of columns that this INSERT … SELECT * gives is not known",
+                "Write the column list, and name the columns of the SELECT.",
+                position=self.position,
+            )
+        return len(self.outputs)
+
+    # --- what is needed --------------------------------------------------------------------------------------
+
+    def _adds_state(self) -> bool:
+        return self.table.phase.expanded and not (self.writes is Writes.OLD and self.shape is Shape.OLD)
+
+    def _needed_columns(self) -> list[str]:
+        """The client's columns whose values the other format is computed from."""
+        if not self.table.phase.expanded:
+            return []
+        for change in self.table.migration.changes:
+            if any(c.name in self.names for c in change.side(self.shape)):
+                refuse_lossy(change, self.table, self.shape, self.writes, self.position)
+        if not self.writes.includes(self.shape.other):
+            return []
+        needed: list[str] = []
+        for change in self.table.migration.changes:
+            for column in change.side(self.shape.other):
+                needed += change.into(self.shape.other)[column.name].columns
+        return list(dict.fromkeys(needed))
+
+    def _mirror_columns(self) -> list[str]:
+        if not self.writes.includes(self.shape.other) or not self.table.phase.expanded:
+            return []
+        return [c.physical for change in self.table.migration.changes for c in change.side(self.shape.other)]
+
+    def mirrors(self, values: dict[str, Pieces]) -> list[Pieces]:
+        """Values of the mirror columns and the row state, from the typed values of the needed columns."""
+        found: list[Pieces] = []
+        if self._mirror_columns():
+            for change in self.table.migration.changes:
+                for column in change.side(self.shape.other):
+                    found.append(conversion(change, self.shape.other, column, values.__getitem__))
+        if self._adds_state():
+            found.append((str(self.writes.leaves.lowest),))
+        return found
+
+    def added(self) -> list[str]:
+        return [*self._mirror_columns(), *([STATE_COLUMN] if self._adds_state() else [])]
+
+    def column(self, name: str) -> Column:
+        column = self._columns.get(name)
+        if column is None:
+            raise Refusal(f'column "{name}" is not known', "Try again: the catalog may just have changed.")
+        return column
+
+    # --- column lists -----------------------------------------------------------------------------------------
+
+    def check_width(self, select: Node) -> None:
+        """PostgreSQL's own errors, because columns that we add would move their positions."""
+        width = self.width()
+        if "valuesLists" in select:
+            lists = [item["List"]["items"] for item in select["valuesLists"]]
+            uneven = next((values for values in lists if len(values) != width), None)
+            if uneven is not None:
+                raise Refusal(
+                    "VALUES lists must all be the same length", sqlstate=_SYNTAX_ERROR, position=self._start(uneven[0])
+                )
+            expressions = lists[0]
+        else:
+            expressions = [t["ResTarget"] for t in select.get("targetList", [])]
+        columns = len(self.names)
+        if width > columns:
+            position = self._start(expressions[columns]) if len(expressions) == width else None
+            raise Refusal("INSERT has more expressions than target columns", sqlstate=_SYNTAX_ERROR, position=position)
+        if width < columns:
+            position = self.source.location(self.node["cols"][width]["ResTarget"])
+            raise Refusal("INSERT has more target columns than expressions", sqlstate=_SYNTAX_ERROR, position=position)
+
+    def _start(self, node: Node) -> int:
+        """The leftmost place of an expression."""
+        return min(self.source.location(body) for _, body in walk({"": node}) if body.get("location", -1) >= 0)
+
+    def list_sql(self, names: list[str]) -> str:
+        physical = [self.physical(n) for n in names] + self.added()
+        return "(" + ", ".join(quote_identifier(n) for n in physical) + ")"
+
+    def physical(self, name: str) -> str:
+        column = self._columns.get(name)
+        return name if column is None else column.name
+
+    def edit_list(self) -> None:
+        """Keep the client's column list and add to it, or write one."""
+        source, layout = self.source, self.layout
+        if layout.columns is None:
+            self.edits.insert(source.tokens[layout.after_name - 1].end, " " + self.list_sql(self.names))
+            return
+        for item in self.node["cols"]:
+            body = item["ResTarget"]
+            physical = self.physical(body["name"])
+            if physical != body["name"]:
+                token = source.tokens[source.token_at(source.location(body))]
+                self.edits.replace(token.start, token.end, quote_identifier(physical))
+        if self.added():
+            closing = source.tokens[layout.columns[1]].start
+            self.edits.insert(closing, ", " + ", ".join(quote_identifier(n) for n in self.added()))
+
+    def replace_list(self, names: list[str]) -> None:
+        source, layout = self.source, self.layout
+        if layout.columns is None:
+            self.edits.insert(source.tokens[layout.after_name - 1].end, " " + self.list_sql(names))
+        else:
+            start, end = source.span(layout.columns[0], layout.columns[1] + 1)
+            self.edits.replace(start, end, self.list_sql(names))
+
+    def omitted(self) -> dict[str, Value]:
+        return {n: default_value(self.column(n), self.position) for n in self.needs if n not in self.names}
+
+
+def base_type(type_name: str) -> str:
+    """A type without its modifier: `numeric(10,2)` → `numeric`, `character varying(5)[]` → `character varying[]`."""
+    opening = type_name.find("(")
+    if opening < 0 or '"' in type_name:
+        return type_name
+    # Without a modifier these two words mean a length of 1.
+    name = {"character": "bpchar", "bit": 'pg_catalog."bit"'}.get(type_name[:opening], type_name[:opening])
+    return name + type_name[type_name.index(")") + 1 :]
