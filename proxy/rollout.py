@@ -275,8 +275,10 @@ class Rollout:
         async with asyncio.timeout(self._lease_s / 2):
             epoch = await self._heartbeat(self._connection)
             if self._needs_refresh(epoch):
+                before = self._snapshot
                 await self._refresh(self._connection)
-                if self._closed is None and self._lowest_pinned() != self._acknowledged:
+                # Acknowledge at once, or say at once who is still at the epoch before.
+                if self._snapshot is not before or self._lowest_pinned() != self._acknowledged:
                     await self._heartbeat(self._connection)
 
     def _needs_refresh(self, epoch: int) -> bool:

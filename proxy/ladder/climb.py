@@ -132,7 +132,7 @@ async def _open_migration(connection: Connection, spec: MigrationSpec) -> Migrat
 
 async def _require_preflight(operator: Operator, spec: MigrationSpec) -> None:
     try:
-        from proxy.preflight import preflight  # type: ignore[import-not-found]
+        from proxy.preflight import preflight
     except ImportError:
         return
     report = await preflight(operator.connection, spec)
