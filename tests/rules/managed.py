@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from rules.catalog import Catalog, Column, Relation, TableName, Volatility
-from rules.changes import hidden_name
+from rules.expansion import in_phase
 from rules.loader import load_file
-from rules.migration import ManagedTable
-from rules.phases import STATE_COLUMN, Strategy, phase_named
+from rules.phases import Strategy, phase_named
 from rules.snapshot import Snapshot
 
 CASES = Path(__file__).parents[1] / "cases"
@@ -35,12 +33,7 @@ def snapshot(phase_name: str, strategy: Strategy = Strategy.DUAL_WRITE, version:
     tables = {}
     for table in (USERS, ITEMS):
         migration = load_file(CASES / f"{table.name}.yaml").compile(relations[table])
-        if phase.expanded:
-            names = [(hidden_name(c.name), c.type) for change in migration.changes for c in change.new]
-            columns = list(relations[table].columns)
-            for name, type_name in [*names, (STATE_COLUMN, "smallint")]:
-                columns.append(Column(name, len(columns) + 1, 25, -1, type_name))
-            relations[table] = replace(relations[table], columns=tuple(columns))
-        tables[table] = ManagedTable(migration, phase, relations[table])
+        tables[table] = in_phase(migration, phase, relations[table])
+        relations[table] = tables[table].relation
     volatility = {"upper": Volatility.IMMUTABLE, "random": Volatility.VOLATILE}
     return Snapshot(1, Catalog(version, relations, volatility), tables)
