@@ -6,7 +6,7 @@ import click
 
 from proxy.cli.common import database_url_option, json_option, run
 from proxy.cli.steps import report, say_for, timeout_option
-from proxy.ladder import abort
+from proxy.ladder.climb import abort
 from proxy.ladder.operator import operate
 
 

@@ -6,7 +6,7 @@ import click
 
 from proxy.cli.common import database_url_option, json_option, run
 from proxy.cli.steps import report, say_for, timeout_option, to_option
-from proxy.ladder import rollback
+from proxy.ladder.climb import rollback
 from proxy.ladder.operator import operate
 
 

@@ -6,7 +6,7 @@ import click
 
 from proxy.cli.common import database_url_option, json_option, run
 from proxy.cli.steps import report, say_for, timeout_option
-from proxy.ladder import Outcome, start
+from proxy.ladder.climb import Outcome, start
 from proxy.ladder.operator import operate
 from rules.loader import load_file
 from rules.spec import MigrationSpec

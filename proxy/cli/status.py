@@ -9,8 +9,7 @@ import click
 
 from proxy.cli.common import database_url_option, json_option, print_json, run
 from proxy.database import connect
-from proxy.ladder import read_status
-from proxy.ladder.status import MigrationStatus, Status
+from proxy.ladder.status import MigrationStatus, Status, read_status
 
 _WATCH_SECONDS = 1.0
 

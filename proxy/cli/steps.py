@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from proxy.cli.common import print_json
-from proxy.ladder import Outcome
+from proxy.ladder.climb import Outcome
 from proxy.ladder.operator import DEFAULT_TIMEOUT_SECONDS, Say
 
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])

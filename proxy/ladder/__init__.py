@@ -7,20 +7,3 @@
 What is done is decided by what the tables say, never by what an earlier run remembers: each step looks first and does
 what is missing, so after a crash anywhere the same command completes it, and `rollback` or `abort` undoes it.
 """
-
-from proxy.ladder.climb import Outcome, abort, advance, rollback, start
-from proxy.ladder.operator import LadderError, NotAcknowledged, Operator, TableIsBusy
-from proxy.ladder.status import read_status
-
-__all__ = [
-    "LadderError",
-    "NotAcknowledged",
-    "Operator",
-    "Outcome",
-    "TableIsBusy",
-    "abort",
-    "advance",
-    "read_status",
-    "rollback",
-    "start",
-]

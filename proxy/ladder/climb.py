@@ -15,6 +15,7 @@ from proxy.ladder.contract import contract
 from proxy.ladder.dependants import relax, require_no_dependants, restore
 from proxy.ladder.gates import ensure_gate
 from proxy.ladder.operator import LadderError, NotAcknowledged, Operator
+from proxy.preflight import preflight
 from proxy.registry import MigrationRow, did_you_mean
 from proxy.verify import verify
 from rules.catalog import Relation
@@ -131,10 +132,6 @@ async def _open_migration(connection: Connection, spec: MigrationSpec) -> Migrat
 
 
 async def _require_preflight(operator: Operator, spec: MigrationSpec) -> None:
-    try:
-        from proxy.preflight import preflight
-    except ImportError:
-        return
     report = await preflight(operator.connection, spec)
     if report.refusals:
         raise LadderError("; ".join(map(str, report.refusals)))

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
-from proxy.ladder import LadderError, TableIsBusy, abort, advance, read_status, rollback, start
+from proxy.ladder.climb import abort, advance, rollback, start
 from proxy.ladder.dependants import StillDependedOn
-from proxy.ladder.operator import OperatorBusy
+from proxy.ladder.operator import LadderError, OperatorBusy, TableIsBusy
+from proxy.ladder.status import read_status
 from proxy.registry import UnknownMigration
 from rules.errors import MigrationError
 from rules.phases import LADDERS, Strategy
-from tests.conftest import ALL_SERVERS, Database
+from tests.conftest import Database
 from tests.system.ladder_case import (
     NAME,
     ROWS,
@@ -29,7 +30,7 @@ from tests.system.ladder_case import (
     spec,
 )
 
-every_server = pytest.mark.parametrize("server", ALL_SERVERS, indirect=True)
+every_server = pytest.mark.parametrize("server", ["18", "16"], indirect=True)
 every_strategy = pytest.mark.parametrize("strategy", [s.value for s in Strategy])
 
 GATE_OLD, GATE_NEW = "_pgjanus_gate_old", "_pgjanus_gate_new"
@@ -191,7 +192,6 @@ async def test_attributes_hold_while_the_new_format_is_read_and_not_before(datab
 # What stands in the way
 
 
-@every_server
 @pytest.mark.parametrize(
     ("change", "data", "message"),
     [
@@ -206,8 +206,12 @@ async def test_attributes_hold_while_the_new_format_is_read_and_not_before(datab
             "UPDATE users SET full_name = 'x y' WHERE id = 5",
             "length(first_name) > 3",
         ),
-        ({"references": "public.teams(code)"}, "SELECT 1", "is not present in table"),
-        ({"up": "(full_name::int)::text"}, "UPDATE users SET full_name = id WHERE id <> 9", "id=9"),
+        ({"references": "public.teams(code)"}, "DELETE FROM teams WHERE code = 'First5'", "is not present in table"),
+        (
+            {"up": "split_part(full_name, ' ', CASE WHEN full_name LIKE 'x%' THEN 0 ELSE 1 END)"},
+            "UPDATE users SET full_name = 'x y' WHERE id = 9",
+            "id=9",
+        ),
     ],
     ids=["unique", "not_null", "check", "references", "up"],
 )
@@ -215,12 +219,15 @@ async def test_rows_that_do_not_fit_refuse_the_step_and_leave_nothing_behind(
     database: Database, change: dict[str, object], data: str, message: str
 ) -> None:
     session = database.connect()
-    session.execute(USERS + "CREATE TABLE public.teams (code text PRIMARY KEY);")
-    session.execute(data)
+    session.execute(USERS)
+    session.execute(
+        "CREATE TABLE public.teams (code text PRIMARY KEY); INSERT INTO teams SELECT 'First' || id FROM users"
+    )
     plain: dict[str, object] = {"not_null": False, "unique": False, "check": None}
     operation = attributed(**{**plain, **change})
     async with operator_of(database) as operator:
         await start(operator, spec(operation))
+        session.execute(data)
         await advance(operator, NAME)
         before = {k for k in constraints_of(database) if k != GATE_OLD}
         with pytest.raises(LadderError, match=None) as caught:
@@ -336,7 +343,6 @@ async def test_what_does_not_constrain_the_old_column_goes_with_it(database: Dat
     assert constraints_of(database) == {"users_pkey": True}
 
 
-@every_server
 async def test_a_busy_table_takes_the_announcement_back_and_the_holder_is_named(database: Database) -> None:
     database.connect().execute(USERS)
     before = schema_dump(database)
@@ -451,7 +457,6 @@ async def test_two_operators_are_one_too_many_and_the_first_is_named(database: D
         assert (await start(first, spec())).phase == "expanded"
 
 
-@every_server
 async def test_column_grants_reach_the_new_columns(database: Database) -> None:
     session = database.connect()
     session.execute(USERS)

@@ -10,7 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from proxy.ladder import abort, advance, rollback, start
+from proxy.ladder.climb import abort, advance, rollback, start
 from proxy.ladder.operator import Operator
 from rules.errors import PgjanusError
 from tests.conftest import Database
