@@ -22,8 +22,16 @@ TOP_LEVEL = {
     *("requirements.lock", "requirements-dev.lock"),
 }
 LINE_LIMIT = 400
+#: A file of tests is a list; it is read one test at a time.
+TEST_LINE_LIMIT = 600
 #: Modules that may be longer, with the reason.
-LONG_MODULES: dict[str, str] = {}
+LONG_MODULES: dict[str, str] = {
+    "proxy/registry.py": "the control schema and every statement on it: one place to read for an upgrade",
+    "proxy/rollout.py": "one state machine; pins, lease and hold change together under one lock",
+    "proxy/session.py": "both directions of one session share its end",
+    "rules/ddl.py": "every statement that changes a table, with its lock, in the order of the ladder",
+    "rules/scope.py": "one recursive walk; its functions call each other",
+}
 
 # From the glossary's "never say" column, and module names that say nothing. Words that are also PostgreSQL's or
 # Python's own ("schema", "version", "check", "sync", "flag", "rule") cannot be told apart by name and are left out.
@@ -80,8 +88,10 @@ def test_the_top_level_stays_small() -> None:
 
 def test_no_module_grows_too_long() -> None:
     lengths = {relative(path): path.read_text().count("\n") for path in modules()}
-    assert {name: lines for name, lines in lengths.items() if lines > LINE_LIMIT and name not in LONG_MODULES} == {}
-    assert [name for name in LONG_MODULES if lengths.get(name, 0) <= LINE_LIMIT] == [], "no longer an exception"
+    limits = {name: TEST_LINE_LIMIT if name.startswith("tests/") else LINE_LIMIT for name in lengths}
+    too_long = {name: lines for name, lines in lengths.items() if lines > limits[name]}
+    assert {name: lines for name, lines in too_long.items() if name not in LONG_MODULES} == {}
+    assert [name for name in LONG_MODULES if name not in too_long] == [], "no longer an exception"
 
 
 def _identifiers(tree: ast.Module) -> Iterator[str]:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import shutil
-import signal
-import socket
-import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -22,23 +18,18 @@ import psycopg
 
 from proxy.demo.applications import Application, NewApplication, OldApplication, Protocol
 from proxy.demo.ledger import Ledger
-from proxy.demo.names import CREATE, FILL, NEW_COLUMNS, fill_arguments, split
+from proxy.demo.names import CREATE, FILL, NEW_COLUMNS, Name, fill_arguments, split
+from proxy.demo.processes import DemoError, Pgjanus, Ports
 from proxy.demo.screen import Picture, Screen, Traffic
 from proxy.embedded import NOT_DURABLE, EmbeddedPostgres
-from rules.errors import PgjanusError
 
 _MIGRATION: Final = "split_full_name"
 _FILE: Final = f"{_MIGRATION}.yaml"
 _DATABASE: Final = "shop"
 _PICTURES_PER_SECOND: Final = 4
-_START_SECONDS: Final = 30.0
+_BEGIN_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 10.0
 _SHOWN_DIFFERENCES: Final = 5
-_LOG_LINES_SHOWN: Final = 10
-
-
-class DemoError(PgjanusError):
-    """The demo found something that should not be; its text says what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +53,32 @@ class Result:
 async def run_demo(screen: Screen, rows: int, seed: int, seconds_per_phase: float) -> Result:
     """Everything from an empty directory to the verdict; nothing is left behind, whatever happens on the way.
 
+    Args:
+        seconds_per_phase: how long traffic runs in each phase before the next command.
+
     Raises:
-        DemoError: a command failed, or the proxy ended.
+        DemoError: a command failed, or the proxy or an application did not come up.
     """
     screen.say("starting PostgreSQL 18 in a temporary directory")
-    with EmbeddedPostgres(18, settings={**NOT_DURABLE, "shared_buffers": "256MB", "max_wal_size": "4GB"}) as server:
+    settings = {**NOT_DURABLE, "shared_buffers": "256MB", "max_wal_size": "4GB"}
+    with (
+        EmbeddedPostgres(18, settings=settings) as server,
+        tempfile.TemporaryDirectory(prefix="pgjanus-demo-") as directory,
+    ):
         screen.say(f"filling users with {rows:,} rows")
-        ledger = Ledger(fill(server, rows))
-        with tempfile.TemporaryDirectory(prefix="pgjanus-demo-") as directory:
-            demo = Demo(screen, server, ledger, random.Random(seed), Path(directory), seconds_per_phase)
-            async with demo.proxy():
-                await demo.walk()
-            return demo.verdict()
+        ledger = Ledger(_fill(server, rows))
+        url = server.url(_DATABASE)
+        shutil.copy(Path(__file__).parent / _FILE, directory)
+        pgjanus = Pgjanus(screen, Path(directory), url)
+        async with pgjanus.serve(server.port) as ports:
+            crowd = Crowd(ledger, ports, random.Random(seed))
+            async with _watched(screen, crowd, url), crowd:
+                rate = await _walk(screen, pgjanus, crowd, url, seconds_per_phase)
+        screen.say("comparing every row with what the applications were told")
+        return verdict(url, ledger, crowd.all, rate)
 
 
-def fill(server: EmbeddedPostgres, rows: int) -> dict[int, tuple[str | None, str | None]]:
+def _fill(server: EmbeddedPostgres, rows: int) -> dict[int, Name]:
     """Make the table, and return what `up` must make of each row."""
     with psycopg.connect(server.url(), autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {_DATABASE}")
@@ -87,220 +89,132 @@ def fill(server: EmbeddedPostgres, rows: int) -> dict[int, tuple[str | None, str
         return {user: split(name) for user, name in connection.execute("SELECT id, full_name FROM users")}
 
 
-@dataclass
-class Demo:
-    screen: Screen
-    server: EmbeddedPostgres
-    ledger: Ledger
-    rng: random.Random
-    directory: Path
-    seconds_per_phase: float
-    backfill_rows_per_s: int = 0
-    _applications: list[Application] = field(default_factory=list)
-    _old_port: int = 0
-    _new_port: int = 0
-    _environment: dict[str, str] = field(init=False)
+class Crowd:
+    """Both applications with all their connections; works while the context is open."""
 
-    def __post_init__(self) -> None:
-        shutil.copy(Path(__file__).parent / _FILE, self.directory / _FILE)
-        root = str(Path(__file__).parent.parent.parent)
-        self._environment = {
-            **os.environ,
-            "PGJANUS_DATABASE_URL": self.server.url(_DATABASE),
-            "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])),
-        }
+    def __init__(self, ledger: Ledger, ports: Ports, rng: random.Random) -> None:
+        def application(kind: Callable[..., Application], label: str, port: int, **more: object) -> Application:
+            url = f"postgresql://postgres@127.0.0.1:{port}/{_DATABASE}"
+            return kind(label, url, ledger, random.Random(rng.random()), **more)
 
-    @asynccontextmanager
-    async def proxy(self) -> AsyncIterator[None]:
-        """`pgjanus serve` as a process of its own; ends with the block, and the block ends if it does."""
-        self._old_port, self._new_port, admin = _free_ports(3)
-        arguments = (
-            *("serve", "--server", f"postgresql://127.0.0.1:{self.server.port}"),
-            *("--listen", f"127.0.0.1:{self._old_port}", "--listen-new", f"127.0.0.1:{self._new_port}"),
-            *("--admin", f"127.0.0.1:{admin}"),
-        )
-        self.screen.command(" ".join(("pgjanus", *arguments, "&")))
-        log = self.directory / "proxy.log"
-        with log.open("wb") as output:
-            # A session of its own: Ctrl-C is for the demo, which ends the proxy after the applications.
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "proxy", *arguments),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                cwd=self.directory,
-                env=self._environment,
-                start_new_session=True,
-            )
+        self.old = [application(OldApplication, f"old {p.value}", ports.old, protocol=p) for p in Protocol]
+        self.new = [application(NewApplication, f"new {n}", ports.new) for n in (1, 2)]
+        self._tasks: dict[Application, asyncio.Task[None]] = {}
+
+    @property
+    def all(self) -> list[Application]:
+        return [*self.old, *self.new]
+
+    async def __aenter__(self) -> None:
+        self._tasks = {application: asyncio.create_task(application.run()) for application in self.all}
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.retire(self.all)
+
+    async def begun(self, applications: Sequence[Application]) -> None:
+        """Wait until each of them has done its first work.
+
+        Raises:
+            DemoError: with the first error that one of them met.
+        """
         try:
-            for port in (self._old_port, self._new_port):
-                await _listening(port, process, log)
-            yield
-            if process.returncode is not None:
-                raise DemoError(f"the proxy ended with exit code {process.returncode}: {_tail(log)}")
-        except DemoError:
-            for line in log.read_text(errors="replace").splitlines()[-_LOG_LINES_SHOWN:]:
-                self.screen.say(f"proxy: {line}")
-            raise
-        finally:
-            await _end(process)
-
-    async def walk(self) -> None:
-        """The migration, as a user would type it, with both applications at work all the time."""
-        old = [self._application(OldApplication, f"old {p.value}", self._old_port, protocol=p) for p in Protocol]
-        new = [self._application(NewApplication, f"new {n}", self._new_port) for n in (1, 2)]
-        self._applications = [*old, *new]
-        tasks = {application: asyncio.create_task(application.run()) for application in self._applications}
-        watcher = asyncio.create_task(self._watch())
-        try:
-            await self._steps(old, new, tasks)
-        finally:
-            for application in self._applications:
-                application.stop()
-            watcher.cancel()
-            _, late = await asyncio.wait([*tasks.values(), watcher], timeout=_STOP_SECONDS)
-            for task in late:
-                task.cancel()
-        for task in tasks.values():
-            task.result()
-        if not watcher.cancelled():
-            watcher.result()
-
-    async def _steps(
-        self, old: list[Application], new: list[Application], tasks: dict[Application, asyncio.Task[None]]
-    ) -> None:
-        await self._all_working(old)
-        await asyncio.sleep(self.seconds_per_phase)
-        await self._command("check", _FILE)
-        await self._command("start", _FILE)
-        await self._all_working(new)
-        await asyncio.sleep(self.seconds_per_phase)
-        await self._command("advance", _MIGRATION, "--to", "writing_both")
-        await asyncio.sleep(self.seconds_per_phase)
-        await self._backfill()
-        await self._command("verify", _MIGRATION)
-        await self._command("advance", _MIGRATION, "--to", "reading_new")
-        await asyncio.sleep(self.seconds_per_phase)
-        await self._command("advance", _MIGRATION, "--to", "new_only")
-        await asyncio.sleep(self.seconds_per_phase)
-        self.screen.say("second thoughts: back, with all that was written in the new format only, and up again")
-        await self._command("rollback", _MIGRATION, "--to", "writing_both")
-        await asyncio.sleep(self.seconds_per_phase)
-        await self._command("advance", _MIGRATION, "--to", "reading_new")
-        await asyncio.sleep(self.seconds_per_phase)
-        await self._command("advance", _MIGRATION, "--to", "new_only")
-        await asyncio.sleep(self.seconds_per_phase)
-        self.screen.say("the old application is retired: the next step takes its column away")
-        for application in old:
-            application.stop()
-        await asyncio.wait([tasks[application] for application in old], timeout=_STOP_SECONDS)
-        await self._command("advance", _MIGRATION, "--to", "contracted")
-        await asyncio.sleep(self.seconds_per_phase)
-
-    def _application(self, kind: Callable[..., Application], label: str, port: int, **more: object) -> Application:
-        url = f"postgresql://postgres@127.0.0.1:{port}/{_DATABASE}"
-        return kind(label, url, self.ledger, random.Random(self.rng.random()), **more)
-
-    async def _all_working(self, applications: list[Application]) -> None:
-        try:
-            async with asyncio.timeout(_START_SECONDS):
+            async with asyncio.timeout(_BEGIN_SECONDS):
                 for application in applications:
                     await application.running.wait()
         except TimeoutError:
             errors = [error for application in applications for error in application.errors]
-            raise DemoError(f"an application could not begin: {errors[:1] or 'it waits for its columns'}") from None
+            raise DemoError(f"an application could not begin: {(errors or ['it waits for its columns'])[0]}") from None
 
-    async def _command(self, *arguments: str) -> list[str]:
-        """Run one command in a process of its own and show what it prints."""
-        line = " ".join(("pgjanus", *arguments))
-        self.screen.command(line)
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "proxy", *arguments),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            cwd=self.directory,
-            env=self._environment,
-            start_new_session=True,
+    async def retire(self, applications: Sequence[Application]) -> None:
+        """Let them finish what they have in hand; a defect of an application surfaces here."""
+        for application in applications:
+            application.stop()
+        done, late = await asyncio.wait([self._tasks[a] for a in applications], timeout=_STOP_SECONDS)
+        for task in late:
+            task.cancel()
+        for task in done:
+            task.result()
+        if late:
+            raise DemoError(f"{len(late)} statements did not come back within {_STOP_SECONDS:.0f} s")
+
+
+async def _walk(screen: Screen, pgjanus: Pgjanus, crowd: Crowd, url: str, seconds_per_phase: float) -> int:
+    """The migration, as a user would type it. Returns how fast the backfill was, in rows per second."""
+
+    async def advance(phase: str, command: str = "advance") -> None:
+        await pgjanus.run(command, _MIGRATION, "--to", phase)
+        await asyncio.sleep(seconds_per_phase)
+
+    await crowd.begun(crowd.old)
+    await asyncio.sleep(seconds_per_phase)
+    await pgjanus.run("check", _FILE)
+    await pgjanus.run("start", _FILE)
+    await crowd.begun(crowd.new)
+    await asyncio.sleep(seconds_per_phase)
+    await advance("writing_both")
+    await pgjanus.run("backfill", _MIGRATION, "--once")
+    rate = await _backfill_rate(url)
+    await pgjanus.run("verify", _MIGRATION)
+    await advance("reading_new")
+    await advance("new_only")
+    screen.say("second thoughts: back, with all that was written in the new format only, and up again")
+    await advance("writing_both", command="rollback")
+    await advance("reading_new")
+    await advance("new_only")
+    screen.say("the old application is retired: the next step takes its column away")
+    await crowd.retire(crowd.old)
+    await advance("contracted")
+    return rate
+
+
+async def _backfill_rate(url: str) -> int:
+    connection = await asyncpg.connect(url)
+    try:
+        rate = await connection.fetchval(
+            "SELECT rows_done / greatest(extract(epoch FROM updated_at - started_at), 0.001)"
+            " FROM pgjanus.backfills WHERE migration = $1 AND state = 'old'",
+            _MIGRATION,
         )
-        lines: list[str] = []
-        try:
-            assert process.stdout is not None
-            async for raw in process.stdout:
-                lines.append(raw.decode(errors="replace").rstrip())
-                self.screen.say(lines[-1])
-            code = await process.wait()
-        finally:
-            await _end(process)
-        if code != 0:
-            raise DemoError(f"`{line}` ended with exit code {code}: {' / '.join(lines[-3:])}")
-        return lines
+    finally:
+        await connection.close()
+    return round(rate or 0)
 
-    async def _backfill(self) -> None:
-        await self._command("backfill", _MIGRATION, "--once")
-        async with await psycopg.AsyncConnection.connect(self.server.url(_DATABASE)) as connection:
-            cursor = await connection.execute(
-                "SELECT rows_done / greatest(extract(epoch FROM updated_at - started_at), 0.001)"
-                " FROM pgjanus.backfills WHERE migration = %s AND state = 'old'",
-                [_MIGRATION],
+
+@asynccontextmanager
+async def _watched(screen: Screen, crowd: Crowd, url: str) -> AsyncIterator[None]:
+    """Show phase, backfill and traffic a few times per second, from what the database and the applications say."""
+    connection = await asyncpg.connect(url)
+    watcher = asyncio.create_task(_watch(screen, crowd, connection))
+    try:
+        yield
+    finally:
+        watcher.cancel()
+        await asyncio.wait([watcher])
+        await connection.close()
+    if not watcher.cancelled():
+        watcher.result()
+
+
+async def _watch(screen: Screen, crowd: Crowd, connection: asyncpg.Connection) -> None:
+    before = dict.fromkeys(crowd.all, 0)
+    at = time.monotonic()
+    while True:
+        await asyncio.sleep(1 / _PICTURES_PER_SECOND)
+        phase, done, total = await _progress(connection)
+        seconds, at = time.monotonic() - at, time.monotonic()
+        traffic = tuple(
+            Traffic(
+                label=application.label,
+                available=application.running.is_set(),
+                statements=application.statements,
+                per_second=(application.statements - before[application]) / seconds,
+                slowest_ms=application.slowest_seconds * 1000,
+                errors=application.error_count,
             )
-            row = await cursor.fetchone()
-        self.backfill_rows_per_s = round(row[0]) if row else 0
-
-    async def _watch(self) -> None:
-        """Look into the database and at the applications, and show it, until cancelled."""
-        connection = await asyncpg.connect(self.server.url(_DATABASE))
-        before = dict.fromkeys(self._applications, 0)
-        at = time.monotonic()
-        try:
-            while True:
-                await asyncio.sleep(1 / _PICTURES_PER_SECOND)
-                phase, done, total = await _progress(connection)
-                seconds, at = time.monotonic() - at, time.monotonic()
-                traffic = []
-                for application in self._applications:
-                    rate = (application.statements - before[application]) / seconds
-                    before[application] = application.statements
-                    traffic.append(
-                        Traffic(
-                            application.label,
-                            application.running.is_set(),
-                            application.statements,
-                            rate,
-                            application.slowest_seconds * 1000,
-                            application.error_count,
-                        )
-                    )
-                self.screen.show(Picture(phase, done, total, tuple(traffic)))
-        finally:
-            await connection.close()
-
-    def verdict(self) -> Result:
-        """Compare every row with what the applications were told, on a direct connection."""
-        self.screen.say("comparing every row with what the applications were told")
-        problems: list[str] = []
-        with psycopg.connect(self.server.url(_DATABASE)) as connection:
-            cursor = connection.execute("SELECT * FROM users LIMIT 0")
-            assert cursor.description is not None
-            columns = tuple(column.name for column in cursor.description)
-            if columns != NEW_COLUMNS:
-                problems.append(f"the table's columns are {columns}, not {NEW_COLUMNS}")
-                divergent, rows = list[str](), 0
-            else:
-                found = connection.execute("SELECT id, first_name, last_name FROM users").fetchall()
-                divergent, rows = self.ledger.divergent(found), len(found)
-        problems += [error for application in self._applications for error in application.errors]
-        problems += divergent[:_SHOWN_DIFFERENCES]
-        if any(application.statements == 0 for application in self._applications):
-            problems.append("an application did nothing at all")
-        return Result(
-            statements=sum(application.statements for application in self._applications),
-            errors=sum(application.error_count for application in self._applications),
-            rows=rows,
-            divergent=len(divergent),
-            backfill_rows_per_s=self.backfill_rows_per_s,
-            problems=tuple(problems),
+            for application in crowd.all
         )
+        before = {application: application.statements for application in crowd.all}
+        screen.show(Picture(phase, done, total, traffic))
 
 
 async def _progress(connection: asyncpg.Connection) -> tuple[str, int, int]:
@@ -315,41 +229,27 @@ async def _progress(connection: asyncpg.Connection) -> tuple[str, int, int]:
     return (row["phase"], row["rows_done"] or 0, row["rows_total"] or 0) if row else ("", 0, 0)
 
 
-async def _listening(port: int, process: asyncio.subprocess.Process, log: Path) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while True:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            if process.returncode is not None or time.monotonic() > deadline:
-                raise DemoError(f"the proxy does not listen on port {port}: {_tail(log)}") from None
-            await asyncio.sleep(0.05)
+def verdict(url: str, ledger: Ledger, applications: list[Application], backfill_rows_per_s: int) -> Result:
+    """Compare every row with what the applications were told, on a direct connection."""
+    problems = [error for application in applications for error in application.errors]
+    divergent: list[str] = []
+    rows: list[tuple[int, str | None, str | None]] = []
+    with psycopg.connect(url) as connection:
+        columns = tuple(column.name for column in connection.execute("SELECT * FROM users LIMIT 0").description or ())
+        if columns == NEW_COLUMNS:
+            rows = connection.execute("SELECT id, first_name, last_name FROM users").fetchall()
+            divergent = ledger.divergent(rows)
         else:
-            writer.close()
-            return
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is not None:
-        return
-    process.send_signal(signal.SIGTERM)
-    try:
-        await asyncio.wait_for(process.wait(), _STOP_SECONDS)
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-
-
-def _tail(log: Path) -> str:
-    return " / ".join(log.read_text(errors="replace").splitlines()[-3:]) or "it said nothing"
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+            problems.append(f"the table's columns are {columns}, not {NEW_COLUMNS}")
+    problems += divergent[:_SHOWN_DIFFERENCES]
+    problems += [
+        f"{application.label} did nothing at all" for application in applications if not application.statements
+    ]
+    return Result(
+        statements=sum(application.statements for application in applications),
+        errors=sum(application.error_count for application in applications),
+        rows=len(rows),
+        divergent=len(divergent),
+        backfill_rows_per_s=backfill_rows_per_s,
+        problems=tuple(problems),
+    )

@@ -15,6 +15,9 @@ from pathlib import Path
 import pytest
 
 from proxy.demo.ledger import Ledger
+from proxy.demo.names import NEW_COLUMNS
+from proxy.demo.walk import Result, verdict
+from tests.conftest import Database
 
 _LAST_LINE = re.compile(
     r"demo: ok statements=(\d+) errors=0 rows=(\d+) divergent=0 backfill_rows_per_s=(\d+)", re.ASCII
@@ -81,3 +84,15 @@ def test_the_ledger_finds_every_kind_of_difference() -> None:
     found = ledger.divergent(rows)
     assert [line.split(" ")[1] for line in found] == ["2", "4", "3"]
     assert ledger.divergent([(1, "Ada", "Lovelace"), (2, "Grace", "Hopper"), (3, None, None)]) == []
+
+
+def test_the_verdict_names_a_wrong_row_and_a_wrong_shape(database: Database) -> None:
+    connection = database.connect()
+    connection.execute(f"CREATE TABLE users AS SELECT 1 AS {NEW_COLUMNS[0]}")
+    assert verdict(database.url, Ledger({}), [], 1).problems[0].startswith("the table's columns are ('id',)")
+    connection.execute("ALTER TABLE users ADD email text, ADD created_at text, ADD first_name text, ADD last_name text")
+    connection.execute("UPDATE users SET first_name = 'Ada'")
+    assert verdict(database.url, Ledger({1: ("Ada", None)}), [], 1) == Result(0, 0, 1, 0, 1, ())
+    wrong = verdict(database.url, Ledger({1: ("Ada", "Lovelace")}), [], 1)
+    assert wrong.divergent == 1
+    assert wrong.problems == ("user 1 is ('Ada', None) but was acknowledged as ('Ada', 'Lovelace')",)
