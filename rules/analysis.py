@@ -14,6 +14,8 @@ QUERIES = ("SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt")
 #: An output column: its name and patch; None stands for a star of unknown width.
 Output = tuple[str, FieldPatch | None] | None
 Columns = Mapping[str, FieldPatch | None] | None
+#: Behind a name that is taken in a Columns mapping already: it cannot be named then, but it counts for a star's width.
+_AGAIN = "\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,10 @@ def renamed(outputs: Sequence[Output], names: list[str]) -> Columns:
     for i, output in enumerate(outputs):
         if output is None:
             return None
-        columns[names[i] if i < len(names) else output[0]] = output[1]
+        name = names[i] if i < len(names) else output[0]
+        while name in columns:
+            name += _AGAIN
+        columns[name] = output[1]
     return columns
 
 
@@ -130,7 +135,7 @@ def star_outputs(star: Sequence[StarItem]) -> list[Output]:
         elif item.entry.columns is None:
             outputs.append(None)
         else:
-            outputs += list(item.entry.columns.items())
+            outputs += [(name.rstrip(_AGAIN), patch) for name, patch in item.entry.columns.items()]
     return outputs
 
 

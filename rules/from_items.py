@@ -22,6 +22,9 @@ def function_entry(lookup: Lookup, body: Node) -> Entry:
         return Entry(name, None)
     function = string(calls[0][1]["funcname"][-1])
     columns = lookup.snapshot.catalog.function_columns.get(function, frozenset())
+    arguments = calls[0][1].get("args", [])
+    if function == "unnest" and len(arguments) > 1 and not names:
+        return Entry(name or function, None)
     found = [*names, *columns, *(["ordinality"] if body.get("ordinality") else [])]
     if not names and not columns:
         found.insert(0, name or function)

@@ -53,7 +53,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`captured` says that a hidden column of a nearer scope would take the name, so it has to be qualified."""
+    """`captured` says that a hidden column would take the name or share it, so it has to be qualified."""
 
     entry: Entry
     captured: bool = False
@@ -130,6 +130,7 @@ class Lookup:
             entries = [e for e in scope.entries if not e.qualified_only]
             owners = [e for e in entries if e.columns is not None and name in e.columns]
             unknown = any(e.columns is None for e in entries)
+            captured = captured or any(name in e.hidden for e in entries)
             if len(owners) > 1:
                 if any(e.managed for e in owners):
                     raise Refusal(
@@ -147,7 +148,6 @@ class Lookup:
                     )
                 return Found(owners[0], captured)
             uncertain = uncertain or unknown
-            captured = captured or any(name in e.hidden for e in entries)
             scope = scope.parent
         if captured and not uncertain and self.entry(level, name) is None:
             raise _undefined(name, position)

@@ -34,7 +34,7 @@ class FieldPatch:
         A domain is described by its base type and modifier, which the server has right.
         """
         same = type_oid == self.type_oid
-        if self.cast and not (same and typmod in (-1, self.typmod)):
+        if self.cast and not (same and typmod == self.typmod):
             return None
         return self.table_oid, self.attnum, self.typmod if same else typmod
 

@@ -377,7 +377,8 @@ class Analyser:
         entry = self._lookup.entry(level, names[-2], names[-3] if len(names) > 2 else None)
         if entry is None or not self._lookup.qualified(entry, names[-1], start):
             return None
-        self._add(start, entry, names[-1])
+        if entry.managed is not None:
+            self._add(start, entry, names[-1])
         return entry, names[-1]
 
     def _bare(self, name: str, level: Level, start: int) -> tuple[Entry, str] | None:

@@ -139,7 +139,7 @@ class Twin:
                     return Answer("refused", (), (), refusal.sqlstate, position, f"{refusal} [{refusal.hint}]")
                 case Rewrite():
                     sent, positions = decided.sql, decided.positions
-                    patches = decided.results[0].head if decided.results and decided.results[0] else ()
+                    patches = decided.results[-1].head if decided.results and decided.results[-1] else ()
                 case Untouched():
                     pass
         pgconn = connection.pgconn
@@ -168,8 +168,7 @@ class Twin:
                 assert patch.name == name, (patch, name, sent)
                 described = patch.describe(result.ftype(i), typmod)
                 if described is not None:
-                    *ids, typmod = described
-                    origin = (ids[0], ids[1])
+                    origin, typmod = described[:2], described[2]
             columns.append((name, result.ftype(i), typmod, self._origin(connection, origin)))
         rows = [tuple(result.get_value(r, c) for c in range(result.nfields)) for r in range(result.ntuples)]
         if "order by" not in sql.lower():

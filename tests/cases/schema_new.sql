@@ -22,3 +22,5 @@ INSERT INTO items (id, user_id, price, code, qty) VALUES (1, 1, 2.50, 'sku:A-1',
     (4, 3, 0, 'sku:D-4', 7), (5, NULL, 12.50, 'sku:E-5', 1), (6, 5, -3, 'sku:F-6', 3), (7, 6, 1000, 'sku:G-7', 4), (8, 7, 0.05, 'sku:H-8', 9);
 CREATE TABLE orders (id int PRIMARY KEY, user_id int, total numeric(10,2), note text);
 INSERT INTO orders VALUES (1, 1, 10.50, 'first'), (2, 1, 20, NULL), (3, 2, 5.25, 'Grace Hopper'), (4, 9, 7, 'x'), (5, NULL, 1, 'y');
+CREATE TABLE people (id int PRIMARY KEY, full_name text, first_name text);
+INSERT INTO people VALUES (1, 'Plain Person', 'Plain'), (3, 'Plato', 'Plato'), (20, NULL, 'x');

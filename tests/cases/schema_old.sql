@@ -21,3 +21,5 @@ INSERT INTO items VALUES (1, 1, 250, 'A-1', 2), (2, 1, 999, 'B-2', 1), (3, 2, NU
     (5, NULL, 1250, 'E-5', 1), (6, 5, -300, 'F-6', 3), (7, 6, 100000, 'G-7', 4), (8, 7, 5, 'H-8', 9);
 CREATE TABLE orders (id int PRIMARY KEY, user_id int, total numeric(10,2), note text);
 INSERT INTO orders VALUES (1, 1, 10.50, 'first'), (2, 1, 20, NULL), (3, 2, 5.25, 'Grace Hopper'), (4, 9, 7, 'x'), (5, NULL, 1, 'y');
+CREATE TABLE people (id int PRIMARY KEY, full_name text, first_name text);
+INSERT INTO people VALUES (1, 'Plain Person', 'Plain'), (3, 'Plato', 'Plato'), (20, NULL, 'x');

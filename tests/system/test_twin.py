@@ -17,7 +17,7 @@ from rules.snapshot import Snapshot
 from tests.conftest import ALL_SERVERS, Server
 from tests.twin import CASES, Twin, expand, phases, read_cases
 
-TABLES = ["users", "items", "orders"]
+TABLES = ["users", "items", "orders", "people"]
 COMBINATIONS = [(p, s) for p in phases() for s in Shape if p.expanded or s is Shape.OLD]
 
 
@@ -87,7 +87,7 @@ def test_no_statement_can_tell_a_managed_table_from_its_twin(
     policy = _name(combination).partition("-")[0]
     cases = [
         case
-        for file in ("select.sql", "write.sql")
+        for file in ("select.sql", "write.sql", "more.sql")
         for case in read_cases(file)
         if combination[1] in case.shapes and case.exception != policy
     ]
