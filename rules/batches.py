@@ -218,10 +218,6 @@ def count_sql(table: TableName, state: RowState) -> str:
     return f"SELECT count(*) FROM {quote_table(table)} AS t WHERE {in_state(state)}"
 
 
-def any_left_sql(table: TableName, state: RowState) -> str:
-    return f"SELECT EXISTS (SELECT FROM {quote_table(table)} AS t WHERE {in_state(state)})"
-
-
 # Verification
 
 

@@ -8,7 +8,7 @@ from proxy.preflight.findings import Notes
 from proxy.registry import is_installed, read_state
 from rules.catalog import Relation
 from rules.ddl import new_columns, old_columns
-from rules.migration import Guard, ManagedTable, Migration
+from rules.migration import ManagedTable, Migration
 from rules.phases import ANNOUNCED, CONTRACTED, HIDDEN_PREFIX, STATE_COLUMN
 
 #: https://www.postgresql.org/docs/current/limits.html; dropped columns count too.
@@ -110,10 +110,10 @@ async def check_surroundings(
     table = relation.table
     triggers = [r[0] for r in await connection.fetch(_TRIGGERS, relation.oid)]
     if triggers:
-        heals = "the guard derives the other format again after them"
-        if migration.guard is not Guard.HEAL:
-            heals = "guard: heal would derive the other format again after them; without it verify reports it"
-        notes.warn(f"BEFORE triggers of {table} may change what a statement writes: {', '.join(triggers)}", heals)
+        notes.warn(
+            f"BEFORE triggers of {table} may change what a statement writes: {', '.join(triggers)}",
+            "where one changes a migrated column after the proxy has written both formats, verify finds the row",
+        )
     rules = [r[0] for r in await connection.fetch(_RULES, relation.oid)]
     if rules:
         notes.warn(f"rules on {table} rewrite statements once more: {', '.join(rules)}", "a trigger is the safer way")
