@@ -1,10 +1,10 @@
-"""The lifecycle harness: a recipe's table walks up and down its ladder while clients of both shapes work on it.
+"""The lifecycle harness: a migration's table walks up and down its ladder while clients of both shapes work on it.
 
     World     the table behind a running proxy, and for every row what each shape has to see (`Model`)
     Traffic   one session of one driver and one shape: every kind of statement, each answer compared with the model
     walk      start, then rung by rung, up or down, with all traffic on every one
 
-What the other shape sees of a value is computed by PostgreSQL itself from the recipe's `up` and `down`, without a table.
+What the other shape sees of a value is computed by PostgreSQL itself from `up` and `down`, without a table.
 """
 
 from __future__ import annotations
@@ -33,16 +33,17 @@ from rules.migration import Migration
 from rules.phases import CONTRACTED, STATE_COLUMN, Shape
 from tests.clients import DRIVERS, PsycopgPrepared, Row, ServerError, Session
 from tests.conftest import Database, RunningProxy
-from tests.recipe_rows import RECIPE_ROWS, RecipeRows, Values
+from tests.recipe_rows import MIGRATION_ROWS, MigrationRows, Values
 
-RECIPES = Path(__file__).parents[1] / "rules/recipes"
+#: Where a migration's YAML file and the SQL of its table may be.
+FOLDERS = (Path(__file__).parents[1] / "rules/recipes", Path(__file__).parent / "cases")
 UNIQUE_VIOLATION, UNDEFINED_COLUMN = "23505", "42703"
 
 
 class Model:
     """Every row as each shape must see it: id → visible column → value."""
 
-    def __init__(self, scratch: psycopg.Connection[Any], migration: Migration, relation: Relation, rows: RecipeRows):
+    def __init__(self, scratch: psycopg.Connection[Any], migration: Migration, relation: Relation, rows: MigrationRows):
         self.rows: dict[int, dict[Shape, Values]] = {}
         self._scratch, self._changes, self._defaults = scratch, migration.changes, rows.defaults
         old = tuple(c.name for c in relation.columns)
@@ -66,7 +67,8 @@ class Model:
         return [self.row(shape, row_id) for row_id in sorted(self.rows)]
 
     def insert(self, shape: Shape, row_id: int, values: Values) -> None:
-        row = {c: values.get(c, self._defaults.get(c)) for c in self.columns[shape]}
+        defaults = self._defaults.get(shape, {})
+        row = {c: values.get(c, defaults.get(c)) for c in self.columns[shape]}
         common = {c: v for c, v in row.items() if c not in self._own[shape]}
         self.rows[row_id] = {shape: {**row, "id": row_id}, shape.other: {**common, "id": row_id}}
         self._derive(shape, row_id, written=set(row), inserted=True)
@@ -112,23 +114,22 @@ class Model:
 
 @dataclass
 class World:
-    """One recipe's table on one server. `pgjanus(…)` runs a command as the user would type it."""
+    """One migration's table on one server. `pgjanus(…)` runs a command as the user would type it."""
 
     kind: str
     database: Database
     proxy: RunningProxy
-    strategy: str | None = None
     file: Path = field(init=False)
-    rows: RecipeRows = field(init=False)
+    rows: MigrationRows = field(init=False)
     migration: Migration = field(init=False)
     model: Model = field(init=False)
     direct: psycopg.Connection[Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.rows = RECIPE_ROWS[self.kind]
-        self.file = RECIPES / f"{self.kind}.yaml"
+        self.rows = MIGRATION_ROWS[self.kind]
+        self.file = next(f / f"{self.kind}.yaml" for f in FOLDERS if (f / f"{self.kind}.yaml").exists())
         self.direct = self.database.connect()
-        self.direct.execute((RECIPES / f"{self.kind}.sql").read_bytes())
+        self.direct.execute(self.file.with_suffix(".sql").read_bytes())
         spec = load_file(self.file)
         relation = asyncio.run(_relation(self.database.url, spec.table))
         self.migration = spec.compile(relation)
@@ -366,9 +367,10 @@ class Traffic:
         self.model.update(self.shape, row_id, {column: result.rows[0][0]})
 
     def update_another_column(self) -> None:
-        row_id, value = self._some_id(), self.rows.kept(self.rng)[self.rows.free]
-        self.session.run(f"UPDATE {self.table} SET {self.rows.free} = %s WHERE id = %s", value, row_id)
-        self.model.update(self.shape, row_id, {self.rows.free: value})
+        for column, value in self.rows.kept(self.rng).items():
+            row_id = self._some_id()
+            self.session.run(f"UPDATE {self.table} SET {column} = %s WHERE id = %s", value, row_id)
+            self.model.update(self.shape, row_id, {column: value})
 
     def update_by_value(self) -> None:
         new = self.rows.sample[self.shape](self.rng)

@@ -1,4 +1,4 @@
-"""The recipes' domains: rows of either shape that survive both conversions, for as much traffic as one likes."""
+"""The migrations' domains: rows of either shape that survive both conversions, for as much traffic as one likes."""
 
 from __future__ import annotations
 
@@ -32,28 +32,26 @@ def _pair(rng: random.Random) -> tuple[str | None, str | None]:
 
 
 @dataclass(frozen=True)
-class RecipeRows:
-    """What traffic on one recipe may write.
+class MigrationRows:
+    """What traffic on one migration's table may write.
 
     Attributes:
         focus: the columns that each shape's traffic reads and writes: the managed ones, or what they are derived from.
         sample: values of a shape's focus columns.
         kept: values of all other columns but `id`.
-        free: one of those, which has nothing to do with the migration.
         expressions: per shape, a column and SQL that computes its new value from the row.
         volatile: per shape, a column and SQL with a different value at each evaluation.
         fits: whether the values of a shape's managed columns are in the domain when they are written one at a time.
-        defaults: what a column gets that an INSERT leaves out, where that is not NULL.
+        defaults: per shape, what a column gets that an INSERT leaves out, where that is not NULL.
     """
 
     focus: Mapping[Shape, tuple[str, ...]]
     sample: Mapping[Shape, Sample]
     kept: Sample
-    free: str
     expressions: Mapping[Shape, tuple[str, str]]
     volatile: Mapping[Shape, tuple[str, str]]
     fits: Callable[[Values], bool] = lambda values: True
-    defaults: Values = field(default_factory=dict)
+    defaults: Mapping[Shape, Values] = field(default_factory=dict)
 
 
 def _pair_fits(first: str, rest: str) -> Callable[[Values], bool]:
@@ -107,12 +105,11 @@ def _both(*columns: str) -> dict[Shape, tuple[str, ...]]:
 _RANDOM_WORD = "md5(random()::text)"
 _RANDOM_CENTS = "(random() * 1000)::integer"
 
-RECIPE_ROWS: dict[str, RecipeRows] = {
-    "split_column": RecipeRows(
+MIGRATION_ROWS: dict[str, MigrationRows] = {
+    "split_column": MigrationRows(
         focus={Shape.OLD: ("full_name",), Shape.NEW: ("first_name", "last_name")},
         sample={Shape.OLD: _joined("full_name"), Shape.NEW: _named(("first_name", "last_name"))},
         kept=lambda rng: {"email": _text(rng)},
-        free="email",
         expressions={
             Shape.OLD: ("full_name", "coalesce(full_name, 'Nobody') || '!'"),
             Shape.NEW: ("first_name", "coalesce(first_name, 'Nobody') || length(last_name)"),
@@ -120,11 +117,10 @@ RECIPE_ROWS: dict[str, RecipeRows] = {
         volatile={Shape.OLD: ("full_name", f"{_RANDOM_WORD} || ' x'"), Shape.NEW: ("first_name", _RANDOM_WORD)},
         fits=_pair_fits("first_name", "last_name"),
     ),
-    "merge_columns": RecipeRows(
+    "merge_columns": MigrationRows(
         focus={Shape.OLD: ("given_name", "family_name"), Shape.NEW: ("display_name",)},
         sample={Shape.OLD: _named(("given_name", "family_name")), Shape.NEW: _joined("display_name")},
         kept=lambda rng: {"phone": _text(rng)},
-        free="phone",
         expressions={
             Shape.OLD: ("given_name", "coalesce(given_name, '') || '-' || coalesce(length(family_name), -1)"),
             Shape.NEW: ("display_name", "upper(coalesce(display_name, 'nobody'))"),
@@ -132,55 +128,79 @@ RECIPE_ROWS: dict[str, RecipeRows] = {
         volatile={Shape.OLD: ("given_name", _RANDOM_WORD), Shape.NEW: ("display_name", f"{_RANDOM_WORD} || ' x'")},
         fits=_pair_fits("given_name", "family_name"),
     ),
-    "rename_column": RecipeRows(
+    "rename_column": MigrationRows(
         focus={Shape.OLD: ("note",), Shape.NEW: ("remark",)},
         sample={Shape.OLD: lambda rng: {"note": _text(rng)}, Shape.NEW: lambda rng: {"remark": _text(rng)}},
         kept=lambda rng: {"total_cents": rng.randrange(10**6)},
-        free="total_cents",
         expressions={Shape.OLD: ("note", "note || total_cents"), Shape.NEW: ("remark", "coalesce(remark, '') || '.'")},
         volatile={Shape.OLD: ("note", _RANDOM_WORD), Shape.NEW: ("remark", _RANDOM_WORD)},
-        defaults={"note": "", "remark": ""},
+        defaults={Shape.OLD: {"note": ""}, Shape.NEW: {"remark": ""}},
     ),
-    "change_type": RecipeRows(
+    "change_type": MigrationRows(
         focus=_both("price"),
         sample={Shape.OLD: lambda rng: {"price": _cents(rng)}, Shape.NEW: _price},
         kept=lambda rng: {"name": _text(rng) or ""},
-        free="name",
         expressions={Shape.OLD: ("price", "price / 2 + 7"), Shape.NEW: ("price", "coalesce(price, 0) / 3 + 0.05")},
         volatile={Shape.OLD: ("price", _RANDOM_CENTS), Shape.NEW: ("price", f"{_RANDOM_CENTS} + 0.25")},
     ),
-    "change_columns": RecipeRows(
+    "change_columns": MigrationRows(
         focus={Shape.OLD: ("amount_cents", "is_refund"), Shape.NEW: ("amount", "kind")},
         sample={Shape.OLD: _old_payment, Shape.NEW: _new_payment},
         kept=lambda rng: {"reference": _text(rng)},
-        free="reference",
         expressions={Shape.OLD: ("amount_cents", "amount_cents / 2"), Shape.NEW: ("amount", "-amount / 3")},
         volatile={Shape.OLD: ("amount_cents", _RANDOM_CENTS), Shape.NEW: ("amount", f"{_RANDOM_CENTS} - 0.5")},
     ),
-    "add_column": RecipeRows(
+    "add_column": MigrationRows(
         focus={Shape.OLD: ("title",), Shape.NEW: ("slug",)},
         sample={Shape.OLD: lambda rng: {"title": _text(rng)}, Shape.NEW: lambda rng: {"slug": _slug(rng)}},
         kept=lambda rng: {"title": _text(rng), "body": _text(rng) or ""},
-        free="body",
         expressions={
             Shape.OLD: ("title", "coalesce(title, body) || '?'"),
             Shape.NEW: ("slug", "replace(coalesce(slug, title, 'none'), ' ', '_')"),
         },
         volatile={Shape.OLD: ("title", f"{_RANDOM_WORD} || ' X'"), Shape.NEW: ("slug", _RANDOM_WORD)},
-        defaults={"body": ""},
+        defaults={Shape.OLD: {"body": ""}, Shape.NEW: {"body": ""}},
     ),
-    "drop_column": RecipeRows(
+    "drop_column": MigrationRows(
         focus={Shape.OLD: ("legacy_code",), Shape.NEW: ("name",)},
         sample={
             Shape.OLD: lambda rng: {"legacy_code": _text(rng)},
             Shape.NEW: lambda rng: {"name": _text(rng) or ""},
         },
         kept=lambda rng: {"name": _text(rng) or ""},
-        free="name",
         expressions={
             Shape.OLD: ("legacy_code", "coalesce(legacy_code, name) || '+'"),
             Shape.NEW: ("name", "name || '+'"),
         },
         volatile={Shape.OLD: ("legacy_code", _RANDOM_WORD), Shape.NEW: ("name", _RANDOM_WORD)},
+    ),
+    # tests/cases/several: one migration of five operations.
+    "several": MigrationRows(
+        focus={
+            Shape.OLD: ("full_name", "salary", "note", "legacy_code"),
+            Shape.NEW: ("first_name", "last_name", "salary", "remark", "slug"),
+        },
+        sample={
+            Shape.OLD: lambda rng: {
+                **_joined("full_name")(rng),
+                "salary": _cents(rng),
+                "note": _text(rng) or "",
+                "legacy_code": _text(rng),
+            },
+            Shape.NEW: lambda rng: {
+                **_named(("first_name", "last_name"))(rng),
+                "salary": _price(rng)["price"],
+                "remark": _text(rng) or "",
+                "slug": _slug(rng),
+            },
+        },
+        kept=lambda rng: {"title": _text(rng)},
+        expressions={
+            Shape.OLD: ("full_name", "coalesce(full_name, note) || salary || coalesce(legacy_code, '')"),
+            Shape.NEW: ("last_name", "first_name || coalesce(remark, '') || coalesce(slug, '')"),
+        },
+        volatile={Shape.OLD: ("note", _RANDOM_WORD), Shape.NEW: ("salary", f"{_RANDOM_CENTS} + 0.25")},
+        fits=_pair_fits("first_name", "last_name"),
+        defaults={Shape.OLD: {"note": "none", "salary": 100}, Shape.NEW: {"remark": "new", "salary": Decimal("2.50")}},
     ),
 }
