@@ -9,6 +9,7 @@ import asyncio
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,7 +34,6 @@ from rules.migration import Client, ManagedTable, Migration
 from rules.phases import Shape, Strategy, phase_named
 from rules.plan import FieldPatch, Plan, PositionMap, ResultPatch, Rewrite, Untouched
 from rules.snapshot import Snapshot
-
 
 T = TypeVar("T")
 
@@ -170,6 +170,13 @@ class LocalProxy:
     def sessions(self) -> int:
         return len(self.gateway.sessions)
 
+    def wait_for(self, condition: Callable[[], bool], timeout_s: float = 10) -> None:
+        """Until a condition on the proxy's own state holds; looks each time its loop has turned."""
+
+        deadline = time.monotonic() + timeout_s
+        while not self.run(_value(condition)):
+            assert time.monotonic() < deadline, "it never came true"
+
     def wait_until_empty(self, timeout_s: float = 10) -> None:
         async def until() -> None:
             if self.gateway.sessions:
@@ -209,6 +216,10 @@ def local_proxy(
             yield running
         finally:
             running.close()
+
+
+async def _value(condition: Callable[[], bool]) -> bool:
+    return condition()
 
 
 class RecordingRelay:

@@ -42,8 +42,8 @@ class Conversation:
 
     @property
     def wants_client_data(self) -> bool:
-        """Whether the client should be read: not while it is held, or far ahead of the server."""
-        return not self._held and not self._congested
+        """Whether the client should be read: not while it is held, or too far ahead of the server."""
+        return not self._held and not self._congested and not self._state.stalled
 
     @property
     def idle(self) -> bool:
@@ -78,8 +78,8 @@ class Conversation:
         except ValueError:
             data = framer.take_all()
         actions: list[Action] = []
-        if self._congested and len(self._state.ledger) < LEDGER_LIMIT // 2:
-            self._congested = False
+        if self._state.stalled or (self._congested and len(self._state.ledger) < LEDGER_LIMIT // 2):
+            self._state.stalled = self._congested = False
             actions = self._pump_client()
         if data:
             actions.append(ToClient(data))

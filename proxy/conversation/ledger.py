@@ -58,6 +58,12 @@ class Change:
     name: bytes
     after: Any
     before: Any
+    #: In which group of messages it was sent; Sync ends a group.
+    group: int = 0
+
+    @property
+    def key(self) -> tuple[int, bytes]:
+        return id(self.table), self.name
 
 
 @dataclass(slots=True)
@@ -91,10 +97,13 @@ class Expected:
 class Ledger:
     """Entries in order; tables of names change when a message is sent, and change back if it turns out to fail."""
 
-    __slots__ = ("_entries", "copying", "skipping")
+    __slots__ = ("_entries", "_group", "_unsettled", "copying", "skipping")
 
     def __init__(self) -> None:
         self._entries: deque[Expected] = deque([Expected(Step.STARTUP)])
+        self._group = 0
+        #: Names whose latest change is not answered yet, with its group.
+        self._unsettled: dict[tuple[int, bytes], int] = {}
         #: The server ignores everything up to the next Sync, which the client has not sent yet.
         self.skipping = False
         #: The server reads copy data, and the client has not ended it yet.
@@ -109,8 +118,19 @@ class Ledger:
 
     def push(self, entry: Expected) -> None:
         self._entries.append(entry)
-        if entry.change is not None:
-            self._assign(entry.change, entry.change.after)
+        if entry.step is Step.SYNC:
+            self._group += 1
+        change = entry.change
+        if change is not None:
+            change.group = self._unsettled[change.key] = self._group
+            self._assign(change, change.after)
+
+    def is_settled(self, table: dict[bytes, Any], name: bytes) -> bool:
+        """Whether a name will mean, when the server reads the next message, what its table says now.
+
+        Not so if it was changed in an earlier group that may yet fail: a failure there does not skip the next message.
+        """
+        return self._unsettled.get((id(table), name), self._group) == self._group
 
     def end_copy(self) -> None:
         """The client sent CopyDone or CopyFail."""
@@ -151,6 +171,7 @@ class Ledger:
         self.skipping = not self._entries
         for entry in reversed(failed):
             if entry.change is not None:
+                self._settle(entry.change)
                 self._undo(entry.change)
         return failed
 
@@ -182,8 +203,14 @@ class Ledger:
         else:
             change.table[change.name] = value
 
+    def _settle(self, change: Change) -> None:
+        if self._unsettled.get(change.key) == change.group:
+            del self._unsettled[change.key]
+
     def _pop(self) -> Expected:
         entry = self._entries.popleft()
+        if entry.change is not None:
+            self._settle(entry.change)
         while self._entries and self._entries[0].step is Step.COPY_END:
             self._entries.popleft()
         return entry

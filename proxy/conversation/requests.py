@@ -119,6 +119,9 @@ class Requests:
             self._forward(entry)  # the server calls it malformed, or knows no statement of such a name
             return True
         portal, entry.name = names
+        if snapshot.tables and not self._state.ledger.is_settled(self._state.statements, entry.name):
+            self._state.stalled = True
+            return False
         statement = self._state.statements.get(entry.name)
         if statement is None:
             self._state.tally.untouched += 1
@@ -167,6 +170,9 @@ class Requests:
         if target is None:
             return False
         kind, name = target
+        if snapshot.tables and not self._state.ledger.is_settled(self._state.statements, name):
+            self._state.stalled = True
+            return False
         entry = Expected(Step.DESCRIBE)
         if kind == b"S" and (statement := self._state.statements.get(name)):
             entry.name = name

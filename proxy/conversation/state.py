@@ -22,6 +22,7 @@ class State:
         "pins",
         "portals",
         "snapshot",
+        "stalled",
         "statements",
         "tally",
     )
@@ -36,6 +37,8 @@ class State:
         self.portals: dict[bytes, Bound] = {}
         self.snapshot: Snapshot | None = None
         self.catalog_moved = False
+        #: The next message of the client's can only be understood when the server has answered earlier ones.
+        self.stalled = False
         self.actions: list[Action] = []
 
     @property
