@@ -1,4 +1,4 @@
-"""The twin oracle: the same statement on an unmigrated table and, rewritten, on a managed one must be indistinguishable.
+"""The twin oracle: a statement on an unmigrated table and, rewritten, on a managed one must be indistinguishable.
 
 `Twin` builds both databases for one phase and shape. The managed table starts with rows in every state that the
 phase allows, and whatever a row state says is not valid is filled with rubbish, so that a statement that reads or
@@ -32,7 +32,8 @@ CASES = Path(__file__).parent / "cases"
 class Case:
     """One statement of a case file.
 
-    `parameters` are texts for $1, $2, …; `shapes` those that it is written for; `exception` a policy in which it differs.
+    `parameters` are texts for $1, $2, …; `shapes` those that it is written for; `exception` a policy in which it
+    differs.
     """
 
     file: str
@@ -47,7 +48,7 @@ class Case:
 
 
 def read_cases(name: str) -> Iterator[Case]:
-    """Blocks apart by blank lines; in front of a statement `-- shape: old|new|both`, `-- params: a | b`, `-- except: policy`."""
+    """Blocks apart by blank lines, options in front: `-- shape: old`, `-- params: a | b`, `-- except: policy`."""
     text = (CASES / name).read_text()
     line = 1
     for block in re.split(r"\n[ \t]*\n", text):
@@ -166,9 +167,9 @@ class Twin:
             typmod = result.fmod(i)
             if patch is not None:
                 assert patch.name == name, (patch, name, sent)
-                described = patch.describe(result.ftype(i), typmod)
-                if described is not None:
-                    origin, typmod = described[:2], described[2]
+                own = patch.describe(result.ftype(i), typmod)
+                if own is not None:
+                    origin, typmod = (own[0], own[1]), own[2]
             columns.append((name, result.ftype(i), typmod, self._origin(connection, origin)))
         rows = [tuple(result.get_value(r, c) for c in range(result.nfields)) for r in range(result.ntuples)]
         if "order by" not in sql.lower():
@@ -248,4 +249,5 @@ def expand(connection: psycopg.Connection[Any], table: ManagedTable) -> None:
 
 
 def _rubbish(type_name: str) -> str:
-    return f"'77'::{type_name}"
+    """A value that no case expects; NULL for types in which '77' is none."""
+    return f"'77'::{type_name}" if re.fullmatch(r"text|(char|int|numeric|smallint|bigint)[^[]*", type_name) else "NULL"
