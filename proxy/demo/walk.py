@@ -152,7 +152,7 @@ async def _walk(screen: Screen, pgjanus: Pgjanus, crowd: Crowd, url: str, second
     await crowd.begun(crowd.new)
     await asyncio.sleep(seconds_per_phase)
     await advance("writing_both")
-    await pgjanus.run("backfill", _MIGRATION, "--once")
+    await pgjanus.run("backfill", _MIGRATION)
     rate = await _backfill_rate(url)
     await pgjanus.run("verify", _MIGRATION)
     await advance("reading_new")
