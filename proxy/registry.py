@@ -69,7 +69,8 @@ CREATE TABLE IF NOT EXISTS pgjanus.proxies (
     epoch_acked bigint NOT NULL DEFAULT 0,
     transactions int NOT NULL DEFAULT 0,
     transactions_behind int NOT NULL DEFAULT 0,
-    oldest_behind_s double precision
+    oldest_behind_s double precision,
+    closed text
 );
 CREATE TABLE IF NOT EXISTS pgjanus.history (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -167,12 +168,17 @@ class ProxyRow:
     transactions: int
     transactions_behind: int
     oldest_behind_s: float | None
+    closed: str | None
 
     def __str__(self) -> str:
         behind = ""
         if self.transactions_behind:
             age = f", the oldest for {self.oldest_behind_s:.0f} s" if self.oldest_behind_s is not None else ""
-            behind = f", {self.transactions_behind} transactions of an earlier epoch still open{age}"
+            count = self.transactions_behind
+            plural = "s" if count != 1 else ""
+            behind = f", {count} transaction{plural} of an earlier epoch still open{age}"
+        if self.closed:
+            behind += f", serves no managed table ({self.closed})"
         return (
             f"proxy {self.application_name} (host {self.host}, pid {self.pid}) is at epoch {self.epoch_acked}"
             f"{behind}, heartbeat {self.heartbeat_age_s:.1f} s ago"
@@ -270,10 +276,24 @@ async def read_managed_table(connection: Connection, name: str) -> tuple[Migrati
         raise PgjanusError(f"migration {name!r} is over: {row.table} has only its new columns")
     relation = await load_relation(connection, row.table)
     if relation is None or relation.oid != row.table_oid:
-        raise PgjanusError(
-            f"table {row.table} of migration {name!r} was dropped or renamed: bring it back, or pgjanus abort {name}"
-        )
+        raise PgjanusError(await explain_missing(connection, row))
     return row, ManagedTable(row.compile(relation), row.phase, relation)
+
+
+async def present_name(connection: Connection, row: MigrationRow) -> str | None:
+    """What the migration's table is called now; None if it is gone."""
+    name: str | None = await connection.fetchval(
+        "SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = $1::int8::oid", row.table_oid
+    )
+    return name
+
+
+async def explain_missing(connection: Connection, row: MigrationRow) -> str:
+    """Why the migration's table is not there under its name, and what to do."""
+    name = await present_name(connection, row)
+    if name is None:
+        return f"table {row.table} of migration {row.name!r} was dropped: pgjanus abort {row.name}"
+    return f"table {row.table} of migration {row.name!r} is called {name} now: give it its name back"
 
 
 # Changes. Each is called inside the caller's transaction.
@@ -403,14 +423,15 @@ async def heartbeat(
     transactions: int,
     transactions_behind: int,
     oldest_behind_s: float | None,
+    closed: str | None,
 ) -> int | None:
     """Renew the lease, acknowledge, and read the epoch: one statement. None: the lease ran out, or the row is gone."""
     epoch = await connection.fetchval(
         "UPDATE pgjanus.proxies SET heartbeat_at = clock_timestamp(), epoch_acked = $3, transactions = $4,"
         " lease_until = clock_timestamp() + make_interval(secs => $2::float8),"
-        " transactions_behind = $5, oldest_behind_s = $6"
+        " transactions_behind = $5, oldest_behind_s = $6, closed = $7"
         " WHERE id = $1::text::uuid AND lease_until > clock_timestamp() RETURNING (SELECT epoch FROM pgjanus.epoch)",
-        *(identity, lease_s, epoch_acked, transactions, transactions_behind, oldest_behind_s),
+        *(identity, lease_s, epoch_acked, transactions, transactions_behind, oldest_behind_s, closed),
     )
     return None if epoch is None else int(epoch)
 
@@ -420,7 +441,7 @@ async def read_proxies(connection: Connection) -> tuple[ProxyRow, ...]:
     rows = await connection.fetch(
         "SELECT id::text, application_name, host, pid, epoch_acked, lease_until > clock_timestamp() AS is_live,"
         " extract(epoch FROM clock_timestamp() - heartbeat_at)::float8 AS heartbeat_age_s, transactions,"
-        " transactions_behind, oldest_behind_s FROM pgjanus.proxies ORDER BY started_at, id"
+        " transactions_behind, oldest_behind_s, closed FROM pgjanus.proxies ORDER BY started_at, id"
     )
     return tuple(ProxyRow(**dict(r)) for r in rows)
 

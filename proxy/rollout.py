@@ -275,10 +275,15 @@ class Rollout:
         async with asyncio.timeout(self._lease_s / 2):
             epoch = await self._heartbeat(self._connection)
             if self._needs_refresh(epoch):
-                before = self._snapshot
-                await self._refresh(self._connection)
+                before, closed = self._snapshot, self._closed
+                try:
+                    await self._refresh(self._connection)
+                except asyncpg.LockNotAvailableError:
+                    # Nothing is lost but time: the epoch stays unacknowledged, and the next turn tries again.
+                    self._log("the catalog cannot be read: somebody's DDL has a table locked")
                 # Acknowledge at once, or say at once who is still at the epoch before.
-                if self._snapshot is not before or self._lowest_pinned() != self._acknowledged:
+                changed = self._snapshot is not before or self._closed != closed
+                if changed or self._lowest_pinned() != self._acknowledged:
                     await self._heartbeat(self._connection)
 
     def _needs_refresh(self, epoch: int) -> bool:
@@ -308,6 +313,7 @@ class Rollout:
             transactions=sum(p.count for p in self._pins.values()),
             transactions_behind=sum(p.count for p in behind),
             oldest_behind_s=max((now - p.superseded_at for p in behind if p.superseded_at is not None), default=None),
+            closed=self._closed if self._snapshot is not None else None,
         )
         if epoch is None:
             return await self._register(connection)
@@ -430,7 +436,7 @@ def _managed_table(row: MigrationRow, catalog: Catalog) -> ManagedTable:
     if relation is None or relation.oid != row.table_oid:
         raise RolloutError(
             f"table {row.table} of migration {row.name!r} was dropped or renamed:"
-            f" bring it back, or pgjanus abort {row.name}"
+            f" give it its name back, or pgjanus abort {row.name}"
         )
     return ManagedTable(row.compile(relation), row.phase, relation)
 

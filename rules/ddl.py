@@ -99,6 +99,10 @@ def drop_constraint(table: TableName, constraint: str) -> Statement:
     return short(table, f"DROP CONSTRAINT IF EXISTS {quote_identifier(constraint)}")
 
 
+def rename_constraint(table: TableName, name: str, to: str) -> Statement:
+    return short(table, f"RENAME CONSTRAINT {quote_identifier(name)} TO {quote_identifier(to)}")
+
+
 # Expand and collapse
 
 
@@ -223,6 +227,13 @@ class Attribute:
             name = f"{quote_identifier(self.table.schema)}.{quote_identifier(self.name)}"
             return Statement(f"DROP INDEX IF EXISTS {name}", Lock.ACCESS_EXCLUSIVE)
         return drop_constraint(self.table, self.name)
+
+    @property
+    def drop_in_background(self) -> Statement:
+        """For an index that a failed build left behind: invalid, and yet a cost to every write."""
+        assert self.kind.is_index
+        sql = self.drop.sql.replace("DROP INDEX ", "DROP INDEX CONCURRENTLY ", 1)
+        return Statement(sql, Lock.SHARE_UPDATE_EXCLUSIVE)
 
     def __str__(self) -> str:
         words = {
@@ -356,7 +367,7 @@ def _finished(attribute: Attribute, final: str) -> Statement:
             schema = quote_identifier(table.schema)
             return Statement(f"ALTER INDEX {schema}.{name} RENAME TO {quote_identifier(final)}", Lock.ACCESS_EXCLUSIVE)
         case _:
-            return short(table, f"RENAME CONSTRAINT {name} TO {quote_identifier(final)}")
+            return rename_constraint(table, attribute.name, final)
 
 
 def _final_name(attribute: Attribute, taken: set[str]) -> str:

@@ -8,7 +8,7 @@ from proxy.database import Connection
 from proxy.ladder.gates import constraint_is_valid
 from proxy.ladder.operator import LadderError, Operator
 from rules.changes import quote_identifier, quote_table
-from rules.ddl import Attribute, Kind, Statement, attributes, new_columns
+from rules.ddl import Attribute, Kind, Lock, Statement, attributes, new_columns
 from rules.migration import ManagedTable
 
 _VIOLATIONS = (
@@ -33,7 +33,7 @@ async def ensure_attributes(operator: Operator, managed: ManagedTable) -> None:
     for attribute in attributes(managed.migration):
         try:
             if attribute.kind.is_index:
-                made = await _ensure_index(operator, attribute)
+                made = await _ensure_index(operator, managed, attribute)
             else:
                 made = await _ensure_constraint(operator, managed, attribute)
         except _VIOLATIONS as error:
@@ -44,7 +44,8 @@ async def ensure_attributes(operator: Operator, managed: ManagedTable) -> None:
             operator.say(f"{attribute} holds")
     columns = ", ".join(quote_identifier(c.physical) for c in new_columns(managed.migration))
     if columns:
-        await operator.connection.execute(f"ANALYZE {quote_table(managed.relation.table)} ({columns})")
+        analyze = Statement(f"ANALYZE {quote_table(managed.relation.table)} ({columns})", Lock.SHARE_UPDATE_EXCLUSIVE)
+        await operator.patiently("statistics of the new columns", managed.relation.oid, analyze)
 
 
 async def _ensure_constraint(operator: Operator, managed: ManagedTable, attribute: Attribute) -> bool:
@@ -55,17 +56,16 @@ async def _ensure_constraint(operator: Operator, managed: ManagedTable, attribut
     if valid is None:
         await operator.execute_briefly(str(attribute), oid, [attribute.add])
     assert attribute.proof is not None
-    await connection.execute(attribute.proof.sql)
+    await operator.patiently(str(attribute), oid, attribute.proof)
     return True
 
 
-async def _ensure_index(operator: Operator, attribute: Attribute) -> bool:
-    connection = operator.connection
-    if await _index_is_valid(connection, attribute):
+async def _ensure_index(operator: Operator, managed: ManagedTable, attribute: Attribute) -> bool:
+    if await _index_is_valid(operator.connection, attribute):
         return False
     # What a failed attempt left behind is invalid and still costs every write.
-    await connection.execute(attribute.drop.sql.replace("DROP INDEX", "DROP INDEX CONCURRENTLY", 1))
-    await connection.execute(attribute.add.sql)
+    for statement in (attribute.drop_in_background, attribute.add):
+        await operator.patiently(str(attribute), managed.relation.oid, statement)
     return True
 
 

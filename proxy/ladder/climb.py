@@ -333,8 +333,7 @@ async def abort(operator: Operator, name: str) -> Outcome:
         raise LadderError(f"migration {name!r} is over: its old columns are gone, there is no way back")
     outcome = Outcome(name, None)
     await _release_stale_hold(operator, row)
-    relation = await load_relation(operator.connection, row.table)
-    if relation is None or relation.oid != row.table_oid:
+    if await registry.present_name(operator.connection, row) is None:
         await _forget(operator, row, "aborted: its table is gone")
         return outcome
     if row.phase not in (ANNOUNCED, row.ladder[1]):
@@ -363,12 +362,13 @@ async def _restore_all(operator: Operator, row: MigrationRow) -> None:
 
 async def _forget(operator: Operator, row: MigrationRow, note: str) -> None:
     """From `announced` to nothing: columns, if there are any, and registration in one transaction."""
-    relation = await load_relation(operator.connection, row.table)
+    leftovers: tuple[Statement, ...] = ()
+    if await registry.present_name(operator.connection, row) is not None:
+        leftovers = _leftovers(await _managed(operator, row))
 
     async def work(connection: Connection) -> None:
-        if relation is not None and relation.oid == row.table_oid and relation.column(STATE_COLUMN) is not None:
-            for statement in collapse(row.compile(relation)):
-                await connection.execute(statement.sql)
+        for statement in leftovers:
+            await connection.execute(statement.sql)
         await registry.delete_migration(connection, row.name)
         await registry.record(connection, row.name, row.phase, None, await registry.raise_epoch(connection), note)
 

@@ -144,7 +144,7 @@ async def _restore_one(operator: Operator, table: TableName, oid: int, relaxed: 
     if not present:
         await operator.execute_briefly(what, oid, [sql.add])
     try:
-        await operator.connection.execute(sql.proof.sql)
+        await operator.patiently(what, oid, sql.proof)
     except asyncpg.CheckViolationError as error:
         await operator.execute_briefly(what, oid, [drop_constraint(table, sql.name)])
         raise LadderError(f"{what} cannot be restored: some rows have NULL there by now, give them a value") from error

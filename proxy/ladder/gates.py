@@ -50,7 +50,7 @@ async def ensure_gate(operator: Operator, managed: ManagedTable, state: RowState
     try:
         for _ in range(_ATTEMPTS):
             try:
-                await connection.execute(validate(table, name).sql)
+                await operator.patiently(f"gate: no row in state {state.value}", oid, validate(table, name))
             except asyncpg.CheckViolationError:
                 # Rows that a writer without a proxy left behind the backfill, before the gate closed.
                 await empty(operator, managed, state)

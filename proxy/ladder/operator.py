@@ -131,6 +131,31 @@ class Operator:
 
         await self.briefly(what, [table_oid], work)
 
+    async def patiently(self, what: str, table_oid: int, statement: Statement) -> None:
+        """A scan that takes as long as it takes, once it has its lock, which blocks no writer while it is waited for.
+
+        Raises:
+            TableIsBusy: the lock was not to be had within `timeout_s`.
+        """
+        await self.connection.execute(f"SET lock_timeout = '{round(self.timeout_s * 1000)}ms'")
+        try:
+            await self.connection.execute(statement.sql)
+        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
+            holders = await self.holders([table_oid]) or await self._oldest_transaction()
+            raise TableIsBusy(f"{what}: waited {self.timeout_s:g} s for {holders}") from error
+        finally:
+            if not self.connection.is_closed():
+                await self.connection.execute("SET lock_timeout = 0")
+
+    async def _oldest_transaction(self) -> str:
+        """CREATE INDEX CONCURRENTLY waits for every transaction that began before it, whatever it touches."""
+        row = await self.connection.fetchrow(
+            "SELECT a.pid, a.application_name, a.state, a.query, a.backend_type,"
+            " extract(epoch FROM clock_timestamp() - a.xact_start)::float8 AS age_s FROM pg_stat_activity a"
+            " WHERE a.xact_start IS NOT NULL AND a.pid <> pg_backend_pid() ORDER BY a.xact_start LIMIT 1"
+        )
+        return _holder(row) if row else "somebody who is gone now; try again"
+
     async def holders(self, tables: list[int]) -> str:
         """Who has a lock on one of the tables: pid, application, state, age of the transaction, query."""
         rows = await self.connection.fetch(
@@ -176,7 +201,8 @@ async def operate(
     connection = await connect(url, f"pgjanus {command}")
     try:
         # So that a statement of ours does not go on for hours after we were killed.
-        await connection.execute("SELECT set_config('client_connection_check_interval', '1s', false)")
+        with suppress(asyncpg.InvalidParameterValueError):  # a platform that cannot tell
+            await connection.execute("SELECT set_config('client_connection_check_interval', '1s', false)")
         await _take_the_lock(connection)
         await registry.install(connection)
         await registry.forget_dead_proxies(connection, _FORGET_PROXIES_SECONDS)

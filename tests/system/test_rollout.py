@@ -191,7 +191,7 @@ async def test_a_transaction_keeps_its_snapshot_and_the_operator_waits_for_it_by
         async with operator_of(database, timeout_s=0.3, say=lines) as operator:
             outcome = await advance(operator, NAME)
             assert outcome.phase == "reading_new"
-            assert "1 transactions of an earlier epoch still open" in str(outcome.missing)
+            assert "1 transaction of an earlier epoch still open" in str(outcome.missing)
             assert held.tables[USERS_TABLE].phase.name == "writing_both"
             later = pinned(rollout)
             assert later.tables[USERS_TABLE].phase.name == "reading_new"
@@ -357,7 +357,7 @@ async def test_a_transaction_that_does_not_end_is_named_and_everybody_else_goes_
         long = pinned(rollout)
         lines = Lines()
         async with operator_of(database, timeout_s=2.5, say=lines) as operator:
-            with pytest.raises(LadderError, match=r"could not be contracted.*1 transactions of an earlier epoch"):
+            with pytest.raises(LadderError, match=r"could not be contracted.*1 transaction of an earlier epoch"):
                 await advance(operator, NAME)
         await until(lambda: rollout.try_pin() is not None)
         assert phase_of(database) == "new_only"
@@ -397,3 +397,26 @@ async def test_an_operator_whose_hold_has_run_out_does_not_contract(database: Da
         assert not await registry.lock_held_migration(operator.connection, NAME)
         assert await registry.clear_expired_holds(operator.connection)
         assert not await registry.clear_expired_holds(operator.connection)
+
+
+async def test_a_table_locked_by_somebodys_ddl_delays_the_catalog_but_costs_neither_lease_nor_connection(
+    database: Database,
+) -> None:
+    session = database.connect()
+    session.execute(USERS)
+    lines = Lines()
+    rollout = Rollout(database.url, log=lines, lease_s=6, poll_s=0.05)
+    await rollout.start()
+    try:
+        ddl = database.connect(autocommit=False)
+        ddl.execute("LOCK TABLE public.users IN ACCESS EXCLUSIVE MODE")
+        session.execute("CREATE TABLE public.fresh (x int DEFAULT 1)")
+        rollout.catalog_changed()
+        if database.server.version >= 18:
+            await until(lambda: "has a table locked" in lines.text)
+        assert rollout.may_serve_managed()
+        ddl.rollback()
+        await until(lambda: TableName("public", "fresh") in rollout.snapshot.catalog.relations)
+        assert "control connection failed" not in lines.text
+    finally:
+        await rollout.stop()
