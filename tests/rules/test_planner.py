@@ -1,4 +1,4 @@
-"""What happens to a statement, decided without a server; that the decisions are right is `tests/system/test_twin.py`."""
+"""What happens to a statement, decided without a server; that it is right is shown by `tests/system/test_twin.py`."""
 
 from __future__ import annotations
 
@@ -180,7 +180,10 @@ def test_quoted_names_of_other_case_are_other_names() -> None:
 
 @pytest.mark.parametrize(
     ("sql", "message", "position"),
-    [("SELEC * FROM users", 'syntax error at or near "SELEC"', 0), ("SELECT id FROM users WHERE", "syntax error at end of input", 26)],
+    [
+        ("SELEC * FROM users", 'syntax error at or near "SELEC"', 0),
+        ("SELECT id FROM users WHERE", "syntax error at end of input", 26),
+    ],
 )
 def test_what_does_not_parse_is_answered_in_postgresqls_words(sql: str, message: str, position: int) -> None:
     found = refusal(sql).refusal
