@@ -90,20 +90,21 @@ async def walk(session: Session, step: Step, cursor: Cursor | None, size: BatchS
     """
     result = WalkResult()
     failures = 0
+    outcome: Met | BadRow
     while True:
         started = time.monotonic()
         try:
             connection = await session.connection()
-            outcome: Met | BadRow
-            try:
-                outcome = await step.take(connection, cursor, size.rows)
-            except asyncpg.PostgresError as error:
-                if not belongs_to_a_row(error):
-                    raise
-                if size.rows > 1:
+            if size.rows == 1:
+                outcome = await step.blame(connection, cursor)
+            else:
+                try:
+                    outcome = await step.take(connection, cursor, size.rows)
+                except asyncpg.PostgresError as error:
+                    if not belongs_to_a_row(error):
+                        raise
                     size = size.halved()
                     continue
-                outcome = await step.blame(connection, cursor)
         except Exception as error:
             if not is_worth_a_retry(error) or (failures >= len(_PAUSES_SECONDS) and not is_lock_wait(error)):
                 raise

@@ -101,7 +101,6 @@ EXPRESSIONS = {
 }
 
 
-@every_server
 @pytest.mark.parametrize("what", EXPRESSIONS)
 def test_expressions_that_postgresql_does_not_take(database: Database, what: str) -> None:
     type_, up, down, message = EXPRESSIONS[what]
