@@ -155,37 +155,6 @@ class MigrationRow:
 
 
 @dataclass(frozen=True, slots=True)
-class ProxyRow:
-    """One proxy as it reported itself; ages in seconds of the database's clock."""
-
-    id: str
-    application_name: str
-    host: str
-    pid: int
-    epoch_acked: int
-    heartbeat_age_s: float
-    is_live: bool
-    transactions: int
-    transactions_behind: int
-    oldest_behind_s: float | None
-    closed: str | None
-
-    def __str__(self) -> str:
-        behind = ""
-        if self.transactions_behind:
-            age = f", the oldest for {self.oldest_behind_s:.0f} s" if self.oldest_behind_s is not None else ""
-            count = self.transactions_behind
-            plural = "s" if count != 1 else ""
-            behind = f", {count} transaction{plural} of an earlier epoch still open{age}"
-        if self.closed:
-            behind += f", serves no managed table ({self.closed})"
-        return (
-            f"proxy {self.application_name} (host {self.host}, pid {self.pid}) is at epoch {self.epoch_acked}"
-            f"{behind}, heartbeat {self.heartbeat_age_s:.1f} s ago"
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class State:
     """The epoch and all migrations, read in one transaction."""
 
@@ -389,65 +358,4 @@ async def record(
         "INSERT INTO pgjanus.history (migration, from_phase, to_phase, epoch, operator, note)"
         " VALUES ($1, $2, $3, $4, session_user || ' ' || current_setting('application_name'), $5)",
         *(migration, before.name if before else None, after.name if after else None, epoch, note),
-    )
-
-
-# Proxies
-
-
-async def register_proxy(
-    connection: Connection, identity: str, application_name: str, host: str, pid: int, version: str, lease_s: float
-) -> None:
-    """Make oneself known, with nothing acknowledged. Do this before the first snapshot is read: whoever steps on
-    after that sees a proxy that has to acknowledge, and whoever stepped on before is seen in the snapshot."""
-    await connection.execute(
-        "INSERT INTO pgjanus.proxies (id, application_name, host, pid, version, lease_until)"
-        " VALUES ($1::text::uuid, $2, $3, $4, $5, clock_timestamp() + make_interval(secs => $6::float8))"
-        " ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until, heartbeat_at = clock_timestamp(),"
-        " epoch_acked = 0",
-        *(identity, application_name, host, pid, version, lease_s),
-    )
-
-
-async def forget_proxy(connection: Connection, identity: str) -> None:
-    """For a proxy that stops in order: nobody has to wait for its lease."""
-    await connection.execute("DELETE FROM pgjanus.proxies WHERE id = $1::text::uuid", identity)
-
-
-async def heartbeat(
-    connection: Connection,
-    identity: str,
-    lease_s: float,
-    epoch_acked: int,
-    *,
-    transactions: int,
-    transactions_behind: int,
-    oldest_behind_s: float | None,
-    closed: str | None,
-) -> int | None:
-    """Renew the lease, acknowledge, and read the epoch: one statement. None: the lease ran out, or the row is gone."""
-    epoch = await connection.fetchval(
-        "UPDATE pgjanus.proxies SET heartbeat_at = clock_timestamp(), epoch_acked = $3, transactions = $4,"
-        " lease_until = clock_timestamp() + make_interval(secs => $2::float8),"
-        " transactions_behind = $5, oldest_behind_s = $6, closed = $7"
-        " WHERE id = $1::text::uuid AND lease_until > clock_timestamp() RETURNING (SELECT epoch FROM pgjanus.epoch)",
-        *(identity, lease_s, epoch_acked, transactions, transactions_behind, oldest_behind_s, closed),
-    )
-    return None if epoch is None else int(epoch)
-
-
-async def read_proxies(connection: Connection) -> tuple[ProxyRow, ...]:
-    """All that are registered, the longest running first; not live: the lease has run out."""
-    rows = await connection.fetch(
-        "SELECT id::text, application_name, host, pid, epoch_acked, lease_until > clock_timestamp() AS is_live,"
-        " extract(epoch FROM clock_timestamp() - heartbeat_at)::float8 AS heartbeat_age_s, transactions,"
-        " transactions_behind, oldest_behind_s, closed FROM pgjanus.proxies ORDER BY started_at, id"
-    )
-    return tuple(ProxyRow(**dict(r)) for r in rows)
-
-
-async def forget_dead_proxies(connection: Connection, after_s: float) -> None:
-    """Drop rows of proxies whose lease ran out that long ago."""
-    await connection.execute(
-        "DELETE FROM pgjanus.proxies WHERE lease_until < clock_timestamp() - make_interval(secs => $1::float8)", after_s
     )

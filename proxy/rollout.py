@@ -26,8 +26,9 @@ from typing import Any
 
 import asyncpg
 
-from proxy import registry
+from proxy import leases, registry
 from proxy.database import Connection, catalog_fingerprint, connect, load_catalog
+from proxy.pinned import PinnedTransactions
 from proxy.registry import CHANNEL, MigrationRow, State
 from rules.catalog import Catalog, TableName
 from rules.errors import PgjanusError
@@ -52,15 +53,6 @@ Log = Callable[[str], None]
 
 class RolloutError(PgjanusError):
     """what is registered in the database cannot be served: why, and what to do"""
-
-
-@dataclass(slots=True)
-class _Pins:
-    """Transactions on one snapshot. `superseded_at`: since when (monotonic) it is not the current one."""
-
-    snapshot: Snapshot
-    count: int = 0
-    superseded_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +106,7 @@ class Rollout:
         self._snapshot: Snapshot | None = None
         self._fingerprint = ""
         self._catalog_read_at = float("-inf")
-        self._pins: dict[int, _Pins] = {}
-        self._fenced: set[int] = set()
+        self._pinned = PinnedTransactions()
         self._lease_until = float("-inf")
         self._acknowledged = 0
         self._closed: str | None = "the rollout has not been started"
@@ -132,9 +123,7 @@ class Rollout:
         """Pin a transaction that begins now to the newest snapshot; None while new transactions are held."""
         if self._held_since is not None:
             return None
-        snapshot = self.snapshot
-        self._pins[id(snapshot)].count += 1
-        return snapshot
+        return self._pinned.pin()
 
     def when_released(self, wake: Callable[[], None]) -> None:
         """Call `wake` once, when the hold has ended; `try_pin` again then, there may be another one."""
@@ -145,12 +134,7 @@ class Rollout:
 
     def unpin(self, snapshot: Snapshot) -> None:
         """The transaction has ended. Once for each `try_pin`."""
-        pins = self._pins[id(snapshot)]
-        assert pins.count > 0, "unpin without a pin"
-        pins.count -= 1
-        if pins.count == 0 and snapshot is not self._snapshot:
-            del self._pins[id(snapshot)]
-            self._fenced.discard(id(snapshot))
+        if self._pinned.unpin(snapshot):
             self._wake.set()
 
     def may_serve_managed(self, snapshot: Snapshot | None = None) -> bool:
@@ -159,9 +143,7 @@ class Rollout:
         False when the lease may have ended, and then for good for transactions that were pinned to another epoch than
         the one found afterwards: others may have stepped on without them. Without `snapshot`, any of those closes all.
         """
-        if self._closed is not None or time.monotonic() >= self._lease_until:
-            return False
-        return not self._fenced if snapshot is None else id(snapshot) not in self._fenced
+        return self._closed is None and _now() < self._lease_until and not self._pinned.is_fenced(snapshot)
 
     def catalog_changed(self) -> None:
         """A client changed the schema (or may have): read the catalog again, soon."""
@@ -173,20 +155,19 @@ class Rollout:
         """Why managed tables are not served, in words for a client; None if they are."""
         if self._closed is not None:
             return self._closed
-        if time.monotonic() >= self._lease_until:
+        if _now() >= self._lease_until:
             return "the proxy has lost its connection to the database that says which phase holds"
         return None
 
     def status(self) -> RolloutStatus:
-        behind = [p for p in self._pins.values() if p.snapshot.epoch < self.snapshot.epoch]
         return RolloutStatus(
             epoch=self.snapshot.epoch,
             acknowledged=self._acknowledged,
-            transactions=sum(p.count for p in self._pins.values()),
-            transactions_behind=sum(p.count for p in behind),
+            transactions=self._pinned.count,
+            transactions_behind=self._pinned.count_behind,
             held=self._held_since is not None,
             last_hold_s=self._last_hold_s,
-            lease_left_s=max(0.0, self._lease_until - time.monotonic()),
+            lease_left_s=max(0.0, self._lease_until - _now()),
             closed=self.closed_because,
         )
 
@@ -228,7 +209,7 @@ class Rollout:
         if connection is not None:
             with suppress(*_CONNECTION_ERRORS):
                 async with asyncio.timeout(2):
-                    await registry.forget_proxy(connection, self._id)
+                    await leases.forget_proxy(connection, self._id)
                     await connection.close()
             connection.terminate()
 
@@ -292,27 +273,28 @@ class Rollout:
             or self._closed is not None
             or self._held_since is not None
             or epoch != self._snapshot.epoch
-            or time.monotonic() - self._catalog_read_at >= self._catalog_poll_s
+            or _now() - self._catalog_read_at >= self._catalog_poll_s
         )
 
     def _lowest_pinned(self) -> int:
         """The epoch that is acknowledged: no transaction is at an earlier one. 0 as long as nothing can be served."""
         if self._snapshot is None or self._closed is not None:
             return 0
-        return min((p.snapshot.epoch for p in self._pins.values() if p.count), default=self._snapshot.epoch)
+        lowest = self._pinned.lowest_epoch
+        return self._snapshot.epoch if lowest is None else lowest
 
     async def _heartbeat(self, connection: Connection) -> int:
         acknowledged = self._lowest_pinned()
-        behind = [p for p in self._pins.values() if p.count and p.superseded_at is not None]
-        now = time.monotonic()
-        epoch = await registry.heartbeat(
+        now = _now()
+        behind_since = self._pinned.behind_since
+        epoch = await leases.heartbeat(
             connection,
             self._id,
             self._lease_s,
             acknowledged,
-            transactions=sum(p.count for p in self._pins.values()),
-            transactions_behind=sum(p.count for p in behind),
-            oldest_behind_s=max((now - p.superseded_at for p in behind if p.superseded_at is not None), default=None),
+            transactions=self._pinned.count,
+            transactions_behind=self._pinned.count_behind,
+            oldest_behind_s=None if behind_since is None else now - behind_since,
             closed=self._closed if self._snapshot is not None else None,
         )
         if epoch is None:
@@ -324,8 +306,8 @@ class Rollout:
     async def _register(self, connection: Connection) -> int:
         """For the first time, or because the lease has run out: others may have stepped on, so whatever is not at the
         epoch found now stays closed until it ends."""
-        now = time.monotonic()
-        await registry.register_proxy(
+        now = _now()
+        await leases.register_proxy(
             connection,
             self._id,
             self._application_name,
@@ -337,7 +319,7 @@ class Rollout:
         epoch = await registry.read_epoch(connection)
         if self._snapshot is not None:
             self._log(f"the lease had run out: registered again at epoch {epoch}")
-        self._fenced |= {key for key, pins in self._pins.items() if pins.count and pins.snapshot.epoch != epoch}
+        self._pinned.fence_all_but(epoch)
         self._acknowledged = 0
         self._lease_until = now + self._lease_s - self._margin_s
         return epoch
@@ -371,7 +353,8 @@ class Rollout:
         except PgjanusError as error:
             return str(error)
         if current is None or (current.epoch, current.catalog, current.tables) != (state.epoch, catalog, tables):
-            self._adopt(Snapshot(state.epoch, catalog, tables))
+            self._snapshot = Snapshot(state.epoch, catalog, tables)
+            self._pinned.supersede(self._snapshot, _now())
         return None
 
     async def _read(self, connection: Connection) -> tuple[State, Catalog]:
@@ -381,7 +364,7 @@ class Rollout:
         load during which something changed is done again.
         """
         for _ in range(_LOAD_ATTEMPTS):
-            read_at = time.monotonic()
+            read_at = _now()
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 # pg_get_expr locks the table: somebody's ALTER must not cost us the lease.
                 await connection.execute("SET LOCAL lock_timeout = '1s'")
@@ -398,16 +381,6 @@ class Rollout:
                 return state, catalog
         raise RolloutError("the catalog changes faster than it can be read")
 
-    def _adopt(self, snapshot: Snapshot) -> None:
-        previous, self._snapshot = self._snapshot, snapshot
-        if previous is not None:
-            pins = self._pins[id(previous)]
-            if pins.count:
-                pins.superseded_at = time.monotonic()
-            else:
-                del self._pins[id(previous)]
-        self._pins[id(snapshot)] = _Pins(snapshot)
-
     async def _lift_abandoned_hold(self, connection: Connection) -> None:
         async with connection.transaction():
             if await registry.clear_expired_holds(connection):
@@ -416,9 +389,9 @@ class Rollout:
 
     def _hold(self, held: bool) -> None:
         if held and self._held_since is None:
-            self._held_since = time.monotonic()
+            self._held_since = _now()
         elif not held and self._held_since is not None:
-            self._last_hold_s = time.monotonic() - self._held_since
+            self._last_hold_s = _now() - self._held_since
             self._held_since = None
             self._log(f"new transactions were held for {self._last_hold_s * 1000:.0f} ms")
             waiting, self._waiting = self._waiting, []
@@ -439,6 +412,12 @@ def _managed_table(row: MigrationRow, catalog: Catalog) -> ManagedTable:
             f" give it its name back, or pgjanus abort {row.name}"
         )
     return ManagedTable(row.compile(relation), row.phase, relation)
+
+
+def _now() -> float:
+    """Seconds on a clock that only runs forward, and also while the machine sleeps, where the system has such a one."""
+    boottime: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boottime is None else time.clock_gettime(boottime)
 
 
 def _version() -> str:

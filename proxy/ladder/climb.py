@@ -90,9 +90,9 @@ async def start(operator: Operator, spec: MigrationSpec) -> Outcome:
         row = await _expand(operator, row)
     except BaseException:
         if not connection.is_closed():
-            await _forget(
-                operator, await registry.read_migration(connection, spec.migration), "announcement taken back"
-            )
+            row = await registry.read_migration(connection, spec.migration)
+            if row.phase is ANNOUNCED:
+                await _forget(operator, row, "announcement taken back")
         raise
     outcome = Outcome(row.name, row.phase.name, [ANNOUNCED.name, row.phase.name])
     await _settle(operator, outcome)

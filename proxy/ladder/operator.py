@@ -12,9 +12,10 @@ from typing import TypeVar
 
 import asyncpg
 
-from proxy import registry
+from proxy import leases, registry
 from proxy.database import Connection, connect
-from proxy.registry import LOCK_CLASS, OPERATOR_LOCK, ProxyRow
+from proxy.leases import ProxyRow
+from proxy.registry import LOCK_CLASS, OPERATOR_LOCK
 from rules.ddl import Statement
 from rules.errors import PgjanusError
 
@@ -76,7 +77,7 @@ class Operator:
         started = time.monotonic()
         announced = False
         while True:
-            proxies = await registry.read_proxies(self.connection)
+            proxies = await leases.read_proxies(self.connection)
             missing = tuple(p for p in proxies if p.is_live and p.epoch_acked < epoch)
             if not missing:
                 live = sum(p.is_live for p in proxies)
@@ -205,7 +206,7 @@ async def operate(
             await connection.execute("SELECT set_config('client_connection_check_interval', '1s', false)")
         await _take_the_lock(connection)
         await registry.install(connection)
-        await registry.forget_dead_proxies(connection, _FORGET_PROXIES_SECONDS)
+        await leases.forget_dead_proxies(connection, _FORGET_PROXIES_SECONDS)
         yield Operator(url, connection, say, timeout_s)
     finally:
         with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from proxy import registry
+from proxy import leases, registry
 from proxy.database import Connection
 from proxy.ladder.gates import constraint_is_valid
-from proxy.registry import MigrationRow, ProxyRow
+from proxy.leases import ProxyRow
+from proxy.registry import MigrationRow
 from rules.batches import in_state
 from rules.changes import quote_identifier, quote_table
 from rules.ddl import gate_name
@@ -90,7 +91,7 @@ async def read_status(connection: Connection, name: str | None = None) -> Status
     return Status(
         state.epoch,
         tuple([await _migration(connection, row) for row in rows]),
-        await registry.read_proxies(connection),
+        await leases.read_proxies(connection),
     )
 
 

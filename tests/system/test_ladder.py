@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
+from proxy.ladder import status
 from proxy.ladder.climb import abort, advance, rollback, start
 from proxy.ladder.dependants import StillDependedOn
 from proxy.ladder.operator import LadderError, OperatorBusy, TableIsBusy
 from proxy.ladder.status import read_status
 from proxy.registry import UnknownMigration
-from rules.errors import MigrationError
+from rules.errors import MigrationError, PgjanusError
 from rules.phases import LADDERS, Strategy
 from tests.conftest import Database
 from tests.system.ladder_case import (
@@ -504,3 +505,50 @@ async def test_a_table_that_is_always_locked_is_not_contracted_and_nobody_stays_
         assert lines.text.count("attempt ") >= 2
         blocker.rollback()
         assert (await advance(operator, NAME)).phase == "contracted"
+
+
+async def test_two_migrations_of_two_tables_go_their_own_ways(database: Database) -> None:
+    database.connect().execute(USERS + "CREATE TABLE public.other AS SELECT id, full_name FROM public.users;")
+    rename = {"rename_column": {"column": "full_name", "to": "name"}}
+    async with operator_of(database) as operator:
+        await start(operator, spec())
+        await start(operator, spec(rename, name="rename", table="public.other", strategy="both"))
+        await advance(operator, NAME)
+        await advance(operator, "rename", "contracted")
+        assert (phase_of(database), phase_of(database, "rename")) == ("writing_both", "contracted")
+        assert columns_of(database, "public.other") == ["id", "name"]
+        await abort(operator, NAME)
+        assert [m.name for m in (await read_status(operator.connection)).migrations] == ["rename"]
+    assert columns_of(database) == ["id", "full_name", "age"]
+
+
+async def test_rows_of_a_large_table_are_estimated_from_a_sample(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = database.connect()
+    session.execute(USERS)
+    session.execute("INSERT INTO public.users (full_name) SELECT 'a b' FROM generate_series(1, 100000)")
+    async with operator_of(database) as operator:
+        await start(operator, spec())
+        counted = (await read_status(operator.connection, NAME)).migrations[0]
+        monkeypatch.setattr(status, "_COUNT_UP_TO_BYTES", 0)
+        monkeypatch.setattr(status, "_SAMPLE_BYTES", 2_000_000)
+        sampled = (await read_status(operator.connection, NAME)).migrations[0]
+    assert (counted.rows_are_exact, counted.rows) == (True, {"old": 100_000 + ROWS, "both": 0, "new": 0})
+    assert not sampled.rows_are_exact
+    assert sampled.rows is not None
+    assert 50_000 < sampled.rows["old"] < 200_000
+
+
+async def test_a_renamed_table_is_not_taken_for_a_dropped_one(database: Database) -> None:
+    session = database.connect()
+    session.execute(USERS)
+    async with operator_of(database) as operator:
+        await start(operator, spec())
+        session.execute("ALTER TABLE public.users RENAME TO people")
+        for step in (advance, abort):
+            with pytest.raises(PgjanusError, match=r"is called public\.people now: give it its name back"):
+                await step(operator, NAME)
+        session.execute("ALTER TABLE public.people RENAME TO users")
+        await abort(operator, NAME)
+    assert columns_of(database) == ["id", "full_name", "age"]
