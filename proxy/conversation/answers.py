@@ -136,7 +136,9 @@ class Answers:
         self._state.ledger.complete_cycle()
         idle = self._framer.body()[:1] == b"I"
         self._framer.accept()
+        self._state.cycles += 1
         if not len(self._state.ledger):
+            self._state.cycles = 0
             self._state.judge.settle()
             if idle:
                 self._state.portals.clear()

@@ -18,6 +18,9 @@ _CLIENT_KINDS: Final = (b"Q", b"P", b"B", b"D", b"E", b"C", b"S", b"F", b"c", b"
 _SERVER_KINDS: Final = (b"1", b"2", b"3", b"T", b"n", b"C", b"I", b"s", b"E", b"N", b"S", b"G", b"Z")
 _ENDS_OF_COPY: Final = b"cf"
 _SYNC: Final = ord("S")
+#: A client that never stops sending would never let go of its snapshot: after that many rounds it waits once until the
+#: server owes nothing.
+_CYCLES_LIMIT: Final = 1_000
 
 
 class Conversation:
@@ -92,6 +95,8 @@ class Conversation:
             while not self._broken and self.wants_client_data and (kind := framer.next()):
                 if len(ledger) >= LEDGER_LIMIT:
                     self._congested = True
+                elif state.cycles >= _CYCLES_LIMIT and ledger.ends_with_cycle:
+                    state.stalled = True
                 elif kind in _ENDS_OF_COPY:
                     ledger.end_copy()
                     framer.accept()

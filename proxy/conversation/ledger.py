@@ -116,6 +116,11 @@ class Ledger:
     def head(self) -> Expected | None:
         return self._entries[0] if self._entries else None
 
+    @property
+    def ends_with_cycle(self) -> bool:
+        """Whether the server will say ReadyForQuery for the last entry without anything more from the client."""
+        return bool(self._entries) and self._entries[-1].step in CYCLES
+
     def push(self, entry: Expected) -> None:
         self._entries.append(entry)
         if entry.step is Step.SYNC:

@@ -20,6 +20,8 @@ _SMALL_BYTES: Final = 10_000 + HEADER_BYTES
 _NAMES_BYTES: Final = 16_384
 #: Enough of a Query for the name in a DEALLOCATE, and of most Binds for both names.
 _HEAD_BYTES: Final = 256
+#: A longer unnamed statement is not remembered while nothing is managed: hardly anybody binds it much later.
+_UNNAMED_BYTES: Final = 1 << 20
 
 
 class Requests:
@@ -96,7 +98,10 @@ class Requests:
         if planned.rewrite:
             framer.replace(Parse(parse.name, server_text, parse.types).write())
         client = self._state.judge.settings.client
-        self._prepare(Statement(parse.name, parse.text, parse.types, snapshot, client, planned, server_text))
+        if not parse.name and not snapshot.tables and len(parse.text) > _UNNAMED_BYTES:
+            self._prepare(Statement(parse.name, None, b"", snapshot, client, UNCONCERNED, None))
+        else:
+            self._prepare(Statement(parse.name, parse.text, parse.types, snapshot, client, planned, server_text))
         return True
 
     def _prepare(self, statement: Statement) -> None:

@@ -17,6 +17,7 @@ class State:
         "actions",
         "buffer_limit",
         "catalog_moved",
+        "cycles",
         "judge",
         "ledger",
         "pins",
@@ -37,6 +38,8 @@ class State:
         self.portals: dict[bytes, Bound] = {}
         self.snapshot: Snapshot | None = None
         self.catalog_moved = False
+        #: How often the server was ready for a query since it last owed nothing.
+        self.cycles = 0
         #: The next message of the client's can only be understood when the server has answered earlier ones.
         self.stalled = False
         self.actions: list[Action] = []

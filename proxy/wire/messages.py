@@ -39,7 +39,7 @@ class Query:
 
     @classmethod
     def read(cls, body: bytes) -> Self | None:
-        return cls(body[:-1]) if body.find(0) == len(body) - 1 else None
+        return cls(body[:-1]) if body and body.find(0) == len(body) - 1 else None
 
     def write(self) -> bytes:
         return message(b"Q", self.text + b"\0")

@@ -416,6 +416,22 @@ def test_a_client_that_leaves_while_it_is_held_is_over(scene: Scene) -> None:
     scene.proxy.wait_for(lambda: scene.proxy.sessions() == 1)
 
 
+def test_a_client_that_never_stops_sending_still_lets_go_of_its_snapshot(scene: Scene) -> None:
+    """While the last query of a batch still runs the next batch comes, so the server owes something the whole time."""
+    fast, rounds = 200, 0
+    batch = query("SELECT 1") * fast + query("SELECT pg_sleep(0.1)")
+    scene.client.send(batch)
+    scene.client.until(b"Z", fast)
+    scene.pins.snapshot = SECOND
+    while scene.pins.pinned != [SECOND]:
+        scene.client.send(batch)
+        scene.client.until(b"Z", fast + 1)
+        rounds += 1
+        assert rounds < 10
+    assert rounds >= 4
+    scene.client.until(b"Z")
+
+
 def test_without_a_lease_managed_tables_are_closed_and_others_are_not(scene: Scene) -> None:
     scene.plan(FIRST, NAME, HIDDEN)
     scene.client.send(parse("s", NAME), bind("p", "s"), FLUSH)
