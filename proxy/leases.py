@@ -6,6 +6,7 @@ renew it stops serving managed tables by itself before it ends.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from proxy.database import Connection
@@ -98,3 +99,9 @@ async def forget_dead_proxies(connection: Connection, after_s: float) -> None:
     await connection.execute(
         "DELETE FROM pgjanus.proxies WHERE lease_until < clock_timestamp() - make_interval(secs => $1::float8)", after_s
     )
+
+
+def now() -> float:
+    """Seconds on a clock that only runs forward, and also while the machine sleeps, where the system has such a one."""
+    boottime: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boottime is None else time.clock_gettime(boottime)

@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from proxy.database import Connection, load_relation
-from rules.catalog import Relation, TableName
+from rules.catalog import Catalog, Relation, TableName
 from rules.errors import PgjanusError
 from rules.migration import ManagedTable, Migration
 from rules.phases import ANNOUNCED, CONTRACTED, LADDERS, Phase, Strategy, phase_named
@@ -247,6 +247,22 @@ async def read_managed_table(connection: Connection, name: str) -> tuple[Migrati
     if relation is None or relation.oid != row.table_oid:
         raise PgjanusError(await explain_missing(connection, row))
     return row, ManagedTable(row.compile(relation), row.phase, relation)
+
+
+def managed_tables(state: State, catalog: Catalog) -> dict[TableName, ManagedTable]:
+    """Every open migration over its table; raises PgjanusError if one does not fit its table (any more)."""
+    found: dict[TableName, ManagedTable] = {}
+    for row in state.migrations:
+        relation = catalog.relations.get(row.table)
+        if not row.is_active:
+            continue
+        if relation is None or relation.oid != row.table_oid:
+            raise PgjanusError(
+                f"table {row.table} of migration {row.name!r} was dropped or renamed:"
+                f" give it its name back, or pgjanus abort {row.name}"
+            )
+        found[row.table] = ManagedTable(row.compile(relation), row.phase, relation)
+    return found
 
 
 async def present_name(connection: Connection, row: MigrationRow) -> str | None:

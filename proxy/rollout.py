@@ -16,23 +16,20 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 import asyncpg
 
 from proxy import leases, registry
 from proxy.database import Connection, catalog_fingerprint, connect, load_catalog
 from proxy.pinned import PinnedTransactions
-from proxy.registry import CHANNEL, MigrationRow, State
-from rules.catalog import Catalog, TableName
+from proxy.registry import CHANNEL, State
+from rules.catalog import Catalog
 from rules.errors import PgjanusError
-from rules.migration import ManagedTable
 from rules.snapshot import Snapshot
 
 LEASE_SECONDS = 10.0
@@ -45,8 +42,6 @@ HOLD_POLL_SECONDS = 0.05
 CATALOG_POLL_SECONDS = 5.0
 _LONGEST_BACKOFF_SECONDS = 2.0
 _LOAD_ATTEMPTS = 5
-
-_CONNECTION_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, PgjanusError)
 
 Log = Callable[[str], None]
 
@@ -143,7 +138,7 @@ class Rollout:
         False when the lease may have ended, and then for good for transactions that were pinned to another epoch than
         the one found afterwards: others may have stepped on without them. Without `snapshot`, any of those closes all.
         """
-        return self._closed is None and _now() < self._lease_until and not self._pinned.is_fenced(snapshot)
+        return self._closed is None and leases.now() < self._lease_until and not self._pinned.is_fenced(snapshot)
 
     def catalog_changed(self) -> None:
         """A client changed the schema (or may have): read the catalog again, soon."""
@@ -155,7 +150,7 @@ class Rollout:
         """Why managed tables are not served, in words for a client; None if they are."""
         if self._closed is not None:
             return self._closed
-        if _now() >= self._lease_until:
+        if leases.now() >= self._lease_until:
             return "the proxy has lost its connection to the database that says which phase holds"
         return None
 
@@ -167,7 +162,7 @@ class Rollout:
             transactions_behind=self._pinned.count_behind,
             held=self._held_since is not None,
             last_hold_s=self._last_hold_s,
-            lease_left_s=max(0.0, self._lease_until - _now()),
+            lease_left_s=max(0.0, self._lease_until - leases.now()),
             closed=self.closed_because,
         )
 
@@ -207,7 +202,7 @@ class Rollout:
         self._closed = "the proxy is stopping"
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(*_CONNECTION_ERRORS):
+            with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 async with asyncio.timeout(2):
                     await leases.forget_proxy(connection, self._id)
                     await connection.close()
@@ -223,7 +218,7 @@ class Rollout:
                 await self._wait()
                 await self._tick()
                 backoff_s = 0.1
-            except _CONNECTION_ERRORS as error:
+            except Exception as error:  # Whatever it is, it is tried again, and the lease decides what is served.
                 self._log(f"the control connection failed: {' '.join(str(error).split()) or type(error).__name__}")
                 self._drop_connection()
                 await asyncio.sleep(backoff_s)
@@ -243,11 +238,8 @@ class Rollout:
     async def _attach(self, connection: Connection) -> None:
         self._connection = connection
         connection.add_termination_listener(lambda _: self._wake.set())
-        await connection.add_listener(CHANNEL, self._notified)
+        await connection.add_listener(CHANNEL, lambda *_: self._wake.set())
         await self._tick()
-
-    def _notified(self, *_: Any) -> None:
-        self._wake.set()
 
     # One turn: renew the lease, look for news, acknowledge
 
@@ -273,7 +265,7 @@ class Rollout:
             or self._closed is not None
             or self._held_since is not None
             or epoch != self._snapshot.epoch
-            or _now() - self._catalog_read_at >= self._catalog_poll_s
+            or leases.now() - self._catalog_read_at >= self._catalog_poll_s
         )
 
     def _lowest_pinned(self) -> int:
@@ -285,7 +277,7 @@ class Rollout:
 
     async def _heartbeat(self, connection: Connection) -> int:
         acknowledged = self._lowest_pinned()
-        now = _now()
+        now = leases.now()
         behind_since = self._pinned.behind_since
         epoch = await leases.heartbeat(
             connection,
@@ -306,7 +298,7 @@ class Rollout:
     async def _register(self, connection: Connection) -> int:
         """For the first time, or because the lease has run out: others may have stepped on, so whatever is not at the
         epoch found now stays closed until it ends."""
-        now = _now()
+        now = leases.now()
         await leases.register_proxy(
             connection,
             self._id,
@@ -349,12 +341,12 @@ class Rollout:
                 " look at the migrations, then restart the proxy"
             )
         try:
-            tables = _managed_tables(state, catalog)
+            tables = registry.managed_tables(state, catalog)
         except PgjanusError as error:
             return str(error)
         if current is None or (current.epoch, current.catalog, current.tables) != (state.epoch, catalog, tables):
             self._snapshot = Snapshot(state.epoch, catalog, tables)
-            self._pinned.supersede(self._snapshot, _now())
+            self._pinned.supersede(self._snapshot, leases.now())
         return None
 
     async def _read(self, connection: Connection) -> tuple[State, Catalog]:
@@ -364,7 +356,7 @@ class Rollout:
         load during which something changed is done again.
         """
         for _ in range(_LOAD_ATTEMPTS):
-            read_at = _now()
+            read_at = leases.now()
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 # pg_get_expr locks the table: somebody's ALTER must not cost us the lease.
                 await connection.execute("SET LOCAL lock_timeout = '1s'")
@@ -389,35 +381,14 @@ class Rollout:
 
     def _hold(self, held: bool) -> None:
         if held and self._held_since is None:
-            self._held_since = _now()
+            self._held_since = leases.now()
         elif not held and self._held_since is not None:
-            self._last_hold_s = _now() - self._held_since
+            self._last_hold_s = leases.now() - self._held_since
             self._held_since = None
             self._log(f"new transactions were held for {self._last_hold_s * 1000:.0f} ms")
             waiting, self._waiting = self._waiting, []
             for wake in waiting:
                 wake()
-
-
-def _managed_tables(state: State, catalog: Catalog) -> dict[TableName, ManagedTable]:
-    """Raises PgjanusError if a registered migration does not fit its table (any more)."""
-    return {row.table: _managed_table(row, catalog) for row in state.migrations if row.is_active}
-
-
-def _managed_table(row: MigrationRow, catalog: Catalog) -> ManagedTable:
-    relation = catalog.relations.get(row.table)
-    if relation is None or relation.oid != row.table_oid:
-        raise RolloutError(
-            f"table {row.table} of migration {row.name!r} was dropped or renamed:"
-            f" give it its name back, or pgjanus abort {row.name}"
-        )
-    return ManagedTable(row.compile(relation), row.phase, relation)
-
-
-def _now() -> float:
-    """Seconds on a clock that only runs forward, and also while the machine sleeps, where the system has such a one."""
-    boottime: int | None = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if boottime is None else time.clock_gettime(boottime)
 
 
 def _version() -> str:

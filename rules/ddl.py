@@ -17,14 +17,12 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
-from itertools import pairwise
 
 from rules.catalog import Relation, TableName
 from rules.changes import ColumnChange, ManagedColumn, parse_expression, quote_identifier, quote_table
 from rules.migration import Migration
 from rules.phases import (
     HIDDEN_PREFIX,
-    LADDERS,
     NEW_IS_VALID_FROM,
     OLD_IS_VALID_BELOW,
     STATE_COLUMN,
@@ -32,7 +30,6 @@ from rules.phases import (
     Reads,
     RowState,
     Writes,
-    step_between,
 )
 
 
@@ -382,15 +379,7 @@ def _final_name(attribute: Attribute, taken: set[str]) -> str:
         number = str(int(number or 0) + 1)
 
 
-# The whole ladder, for `pgjanus plan`
-
-
-@dataclass(frozen=True, slots=True)
-class Rung:
-    """What is done to enter a phase from the one below: SQL comments stand for what is not one statement."""
-
-    phase: Phase
-    statements: tuple[Statement, ...]
+# Phases, by what their statements depend on
 
 
 def leaves_old_format(phase: Phase) -> bool:
@@ -400,48 +389,3 @@ def leaves_old_format(phase: Phase) -> bool:
 
 def reads_new_format(phase: Phase) -> bool:
     return phase.policy is not None and phase.policy.reads is Reads.NEW
-
-
-def climb(migration: Migration, relation: Relation, grants: Iterable[ColumnGrant] = ()) -> tuple[Rung, ...]:
-    """The way up, rung by rung, from a table that no migration has touched."""
-    table = migration.table
-    ladder = LADDERS[migration.strategy]
-    rungs = [Rung(ladder[0], (_note("every proxy acknowledges the migration; the table is not touched", Lock.NONE),))]
-    gates: dict[RowState, bool] = {}
-    relaxed = attributed = False
-    for before, after in pairwise(ladder):
-        done: list[Statement] = []
-        if not before.expanded:
-            done += expand(migration, relation, grants)
-            gates[RowState.NEW] = False
-        elif after.policy is None:
-            done.append(
-                _note("proxies hold new transactions (at most some seconds) while the following commits", Lock.NONE)
-            )
-            done += [*drop_old(migration), *name_new(migration, ())]
-        else:
-            step = step_between(before, after)
-            not_null = [c.physical for c in old_columns(migration) if (r := relation.column(c.physical)) and r.not_null]
-            if leaves_old_format(after) and not relaxed and not_null:
-                done.append(relax_not_null(table, not_null))
-                relaxed = True
-            if step.empties is not None and not gates.get(step.empties):
-                if step.empties not in gates:
-                    done.append(_note(f"backfill until no row is in state {step.empties.value}", Lock.ROW_EXCLUSIVE))
-                    done.append(add_gate(table, step.empties))
-                done.append(validate(table, gate_name(step.empties)))
-                done.append(_note("verify that both formats of every row agree", Lock.ACCESS_SHARE))
-                gates[step.empties] = True
-            if reads_new_format(after) and not attributed:
-                for a in attributes(migration):
-                    done += [a.add, *([a.proof] if a.proof else [])]
-                attributed = True
-            for state in step.drops:
-                if gates.pop(state, None) is not None:
-                    done.append(drop_constraint(table, gate_name(state)))
-        rungs.append(Rung(after, tuple(done)))
-    return tuple(rungs)
-
-
-def _note(text: str, lock: Lock) -> Statement:
-    return Statement(f"-- {text}", lock)

@@ -14,7 +14,7 @@ from proxy.ladder.climb import column_grants
 from proxy.ladder.operator import LadderError
 from rules.batches import converted
 from rules.changes import quote_table
-from rules.ddl import Rung, climb
+from rules.ladder import Rung, climb
 from rules.loader import load_file
 from rules.migration import Migration
 from rules.phases import Shape

@@ -12,7 +12,6 @@ from rules.ddl import (
     Lock,
     add_gate,
     attributes,
-    climb,
     collapse,
     drop_old,
     expand,
@@ -21,6 +20,7 @@ from rules.ddl import (
     restore_not_null,
     validate,
 )
+from rules.ladder import climb
 from rules.migration import Migration
 from rules.phases import RowState
 from rules.spec import MigrationSpec

@@ -205,8 +205,8 @@ async def test_a_transaction_keeps_its_snapshot_and_the_operator_waits_for_it_by
         async with operator_of(database) as operator:
             advancing = asyncio.create_task(advance(operator, NAME))
             rollout.unpin(held)
+            rollout.unpin(later)
             assert (await advancing).phase == "new_only"
-        rollout.unpin(later)
 
 
 async def test_an_announcement_that_nobody_acknowledges_is_taken_back(database: Database) -> None:
