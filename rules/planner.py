@@ -10,7 +10,7 @@ from __future__ import annotations
 from pglast.parser import ParseError, parse_sql_json
 
 from rules.analysis import QUERIES, Analysis
-from rules.errors import UNDEFINED_COLUMN, Refusal
+from rules.errors import FEATURE_NOT_SUPPORTED, UNDEFINED_COLUMN, Refusal
 from rules.fragments import Edits
 from rules.migration import Client, ManagedTable
 from rules.names import Entry, Lookup
@@ -23,6 +23,7 @@ from rules.statements import check_other, result_patch, rewrite_copy, rewrite_in
 
 _SYNTAX_ERROR = "42601"
 _TOO_DEEP = "this statement is nested too deeply to be rewritten"
+_WRITE_ANOTHER_WAY = "Write it another way; pgjanus explain shows what becomes of a statement."
 _CURSOR_WITH_HOLD = 0x0020  # CURSOR_OPT_HOLD in nodes/parsenodes.h
 
 
@@ -38,16 +39,24 @@ def plan(sql: str, snapshot: Snapshot, client: Client) -> Plan:
     try:
         source = SourceText(sql)
     except ParseError as error:
-        return Refuse(_syntax_error(error, sql), names)
+        return _refuse(_syntax_error(error, sql), names)
     except (RecursionError, UnicodeEncodeError):
-        return Refuse(Refusal(_TOO_DEEP, "Split it into smaller ones."), names)
+        return _refuse(Refusal(_TOO_DEEP, "Split it into smaller ones."), names)
     planner = _Planner(source, Lookup(snapshot, client))
     try:
         return planner.plan()
     except Refusal as refusal:
-        return Refuse(refusal, planner.migrations() or names)
+        return _refuse(refusal, planner.migrations() or names)
     except RecursionError:
-        return Refuse(Refusal(_TOO_DEEP, "Split it into smaller ones."), names)
+        return _refuse(Refusal(_TOO_DEEP, "Split it into smaller ones."), names)
+
+
+def _refuse(refusal: Refusal, names: str) -> Refuse:
+    """The client has to learn which migration is in the way; where PostgreSQL has a better word, it keeps that one."""
+    if refusal.sqlstate == FEATURE_NOT_SUPPORTED:
+        message = f"migration {names}: {refusal.message}"
+        refusal = Refusal(message, refusal.hint or _WRITE_ANOTHER_WAY, position=refusal.position)
+    return Refuse(refusal, names)
 
 
 def _syntax_error(error: ParseError, sql: str) -> Refusal:
