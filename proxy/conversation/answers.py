@@ -74,10 +74,12 @@ class Answers:
         if b" ALL" in tag:
             for name in tuple(self._state.statements):
                 self._state.ledger.forget(self._state.statements, name)
+            self._state.sql_prepared.clear()
             if tag.startswith(b"DISCARD"):
                 self._state.judge.settings.unshadow()
         elif head is not None and head.name is not None:
             self._state.ledger.forget(self._state.statements, head.name)
+            self._state.sql_prepared.pop(head.name, None)
 
     def _error(self) -> bool:
         framer = self._framer

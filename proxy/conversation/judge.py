@@ -112,6 +112,13 @@ class Judge:
             PROGRAM_LIMIT_EXCEEDED,
         )
 
+    def outdated(self, name: bytes, migration: str) -> Planned:
+        return _refuse(
+            f'"{name.decode(errors="replace")}" was prepared before a migration of its table began',
+            "DEALLOCATE it and PREPARE it again.",
+            migration=migration,
+        )
+
     def _lease_lost(self) -> Planned:
         return _refuse(
             "managed tables are closed: this proxy has lost its control connection",

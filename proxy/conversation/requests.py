@@ -9,9 +9,18 @@ from proxy.conversation.actions import Refused
 from proxy.conversation.ledger import Change, Expected, Step
 from proxy.conversation.replies import REFUSED_NAME, refusal_text
 from proxy.conversation.state import State
-from proxy.conversation.statements import UNCONCERNED, Bound, Planned, Statement, deallocated_name
+from proxy.conversation.statements import (
+    UNCONCERNED,
+    Bound,
+    Planned,
+    Statement,
+    deallocated_name,
+    executed_names,
+    prepared_name,
+)
 from proxy.wire.framing import HEADER_BYTES, Framer
 from proxy.wire.messages import Parse, Query, close_statement, read_names, read_target
+from rules.plan import Untouched
 from rules.snapshot import Snapshot
 
 #: PQ_SMALL_MESSAGE_LIMIT: the server closes the connection over a longer Describe, Execute or Close.
@@ -44,7 +53,12 @@ class Requests:
         if not snapshot.tables:
             if not framer.has(min(framer.total, _HEAD_BYTES)):
                 return False
-            entry.name = deallocated_name(framer.head(_HEAD_BYTES)[HEADER_BYTES:])
+            head = framer.head(_HEAD_BYTES)[HEADER_BYTES:]
+            entry.name = deallocated_name(head)
+            if prepared_name(head) and framer.total <= self._state.buffer_limit:
+                if not framer.has(framer.total):
+                    return False
+                self._remember_prepare(framer.body()[:-1])
             self._state.tally.untouched += 1
             self._forward(entry)
             return True
@@ -58,11 +72,12 @@ class Requests:
             self._forward(entry)
             return True
         entry.name = deallocated_name(query.text)
-        planned = self._state.judge.plan(query.text, snapshot)
+        planned = self._outdated(query.text, snapshot) or self._state.judge.plan(query.text, snapshot)
         if planned.refusal:
             self._refuse(entry, planned, Query, query.text)
             return True
         self._state.judge.sent(query.text, snapshot, planned)
+        self._remember_prepare(query.text)
         self._count(planned)
         if planned.rewrite:
             entry.rewrite = planned.rewrite
@@ -88,7 +103,7 @@ class Requests:
                 client = self._state.judge.settings.client
                 self._prepare(Statement(names[0], None, b"", snapshot, client, UNCONCERNED, None))
             return True
-        planned = self._state.judge.plan(parse.text, snapshot)
+        planned = self._outdated(parse.text, snapshot) or self._state.judge.plan(parse.text, snapshot)
         if planned.refusal:
             gone = self._state.statements.get(b"") if not parse.name else None
             entry = Expected(Step.PARSE, change=Change(self._state.statements, b"", None, gone) if gone else None)
@@ -129,12 +144,16 @@ class Requests:
             return False
         statement = self._state.statements.get(entry.name)
         if statement is None:
+            outdated = self._outdated_name(entry.name, snapshot)
+            if outdated:
+                self._refuse(entry, outdated, Parse, b"", REFUSED_NAME)
+                return True
             self._state.tally.untouched += 1
             if portal in self._state.portals:
                 entry.change = Change(self._state.portals, portal, None, self._state.portals[portal])
             self._forward(entry)
             return True
-        planned = self._renewed(statement, snapshot)
+        planned = self._outdated(statement.text or b"", snapshot) or self._renewed(statement, snapshot)
         if planned.refusal:
             self._refuse(entry, planned, Parse, statement.text or b"", REFUSED_NAME)
             return True
@@ -169,6 +188,22 @@ class Requests:
         statement.snapshot, statement.client = snapshot, client
         statement.planned, statement.server_text = planned, server_text
         return planned
+
+    def _remember_prepare(self, text: bytes) -> None:
+        name = prepared_name(text)
+        if name is not None:
+            self._state.sql_prepared[name] = text
+
+    def _outdated(self, text: bytes, snapshot: Snapshot) -> Planned | None:
+        """A refusal if the text executes what SQL's PREPARE made before its table was managed: nobody rewrote that."""
+        if not self._state.sql_prepared or not snapshot.tables:
+            return None
+        return next(filter(None, (self._outdated_name(name, snapshot) for name in executed_names(text))), None)
+
+    def _outdated_name(self, name: bytes, snapshot: Snapshot) -> Planned | None:
+        text = self._state.sql_prepared.get(name)
+        planned = self._state.judge.plan(text, snapshot) if text is not None else UNCONCERNED
+        return None if isinstance(planned.plan, Untouched) else self._state.judge.outdated(name, planned.migration)
 
     def _describe(self, snapshot: Snapshot) -> bool:
         target = self._small_target()
@@ -208,6 +243,7 @@ class Requests:
                 return True
             entry.rewrite = planned.rewrite
             entry.name = deallocated_name(text)
+            self._remember_prepare(text)
             self._state.judge.sent(text, snapshot, planned)
         self._forward(entry)
         return True

@@ -23,6 +23,7 @@ class State:
         "pins",
         "portals",
         "snapshot",
+        "sql_prepared",
         "stalled",
         "statements",
         "tally",
@@ -35,6 +36,8 @@ class State:
         self.buffer_limit = buffer_limit
         self.ledger = Ledger()
         self.statements: dict[bytes, Statement] = {}
+        #: Texts of SQL's own PREPARE, by name. They are not prepared again, so they may become outdated.
+        self.sql_prepared: dict[bytes, bytes] = {}
         self.portals: dict[bytes, Bound] = {}
         self.snapshot: Snapshot | None = None
         self.catalog_moved = False

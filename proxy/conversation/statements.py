@@ -58,20 +58,32 @@ class Bound:
     planned: Planned
 
 
-_DEALLOCATE = re.compile(
-    rb'\s*deallocate\s+(?:prepare\s+)?(?:"((?:[^"]|"")+)"|([a-z_\x80-\xff][\w$\x80-\xff]*))', re.IGNORECASE
-)
+_NAME = rb'(?:"((?:[^"]|"")+)"|([a-z_\x80-\xff][\w$\x80-\xff]*))'
+_DEALLOCATE = re.compile(rb"\s*deallocate\s+(?:prepare\s+)?" + _NAME, re.IGNORECASE)
+_PREPARE = re.compile(rb"\s*prepare\s+" + _NAME, re.IGNORECASE)
+_EXECUTE = re.compile(rb"\bexecute\s+" + _NAME, re.IGNORECASE)
 
 
 def deallocated_name(text: bytes) -> bytes | None:
     """The name that a DEALLOCATE drops; None for any other text. A miss only costs memory: the server decides."""
     match = _DEALLOCATE.match(text)
-    if match is None:
-        return None
+    return _folded(match) if match else None
+
+
+def prepared_name(text: bytes) -> bytes | None:
+    """The name that an SQL PREPARE at the start of a text makes."""
+    match = _PREPARE.match(text)
+    return _folded(match) if match else None
+
+
+def executed_names(text: bytes) -> list[bytes]:
+    """Whatever an SQL EXECUTE anywhere in the text may run."""
+    return [_folded(match) for match in _EXECUTE.finditer(text)]
+
+
+def _folded(match: re.Match[bytes]) -> bytes:
     quoted, bare = match.groups()
-    if bare is not None:
-        return bytes(bare).lower()
-    return bytes(quoted).replace(b'""', b'"')
+    return bytes(bare).lower() if quoted is None else bytes(quoted).replace(b'""', b'"')
 
 
 # What may change how the next statement is read before the server can have told us. PostgreSQL reports changed
@@ -85,8 +97,8 @@ _TEMPORARY = re.compile(
     (
         rb"(?:\b(?:temp|temporary)GAP+(?:(?:recursiveGAP+)?(?:table|view)GAP+)?(?:ifGAP+notGAP+existsGAP+)?"
         rb"|\bpg_tempGAP*\.GAP*)"
-        rb'(?:"((?:[^"]|"")+)"|([a-z_\x80-\xff][\w$\x80-\xff]*))'
-    ).replace(b"GAP", _GAP),
+    ).replace(b"GAP", _GAP)
+    + _NAME,
     re.IGNORECASE | re.DOTALL,
 )
 
@@ -101,9 +113,4 @@ def may_move_lexing(text: bytes) -> bool:
 
 def temporary_names(text: bytes, codec: str) -> frozenset[str]:
     """The names of the temporary relations that a text makes (or at least speaks of)."""
-    found = set()
-    for match in _TEMPORARY.finditer(text):
-        quoted, bare = match.groups()
-        name = bare.lower() if quoted is None else quoted.replace(b'""', b'"')
-        found.add(name.decode(codec, errors="replace"))
-    return frozenset(found)
+    return frozenset(_folded(match).decode(codec, errors="replace") for match in _TEMPORARY.finditer(text))

@@ -4,7 +4,14 @@ import pytest
 
 from proxy.conversation.replies import refusal_text, translated
 from proxy.conversation.settings import Settings, read_search_path
-from proxy.conversation.statements import deallocated_name, may_move_lexing, may_move_path, temporary_names
+from proxy.conversation.statements import (
+    deallocated_name,
+    executed_names,
+    may_move_lexing,
+    may_move_path,
+    prepared_name,
+    temporary_names,
+)
 from proxy.wire.messages import ErrorFields
 from rules.errors import Refusal
 from rules.migration import Client
@@ -52,6 +59,12 @@ def test_settings_follow_what_the_server_reports() -> None:
 )
 def test_the_name_in_a_deallocate(text: bytes, name: bytes | None) -> None:
     assert deallocated_name(text) == name
+
+
+def test_the_names_in_prepare_and_execute() -> None:
+    assert prepared_name(b"prepare P1 (int) AS SELECT 1") == b"p1"
+    assert prepared_name(b"SELECT 'prepare p'") is None
+    assert executed_names(b'EXECUTE a(1); explain execute "B" (2)') == [b"a", b"B"]
 
 
 @pytest.mark.parametrize(
