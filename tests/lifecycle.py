@@ -81,6 +81,11 @@ class Model:
                 row[shape.other][column] = value
         self._derive(shape, row_id, written=set(values), inserted=False)
 
+    def forget_new_shape(self) -> None:
+        """What an abort does: whatever only the new shape could say is gone."""
+        for row_id, row in self.rows.items():
+            self.insert(Shape.OLD, row_id, row[Shape.OLD])
+
     def _derive(self, shape: Shape, row_id: int, *, written: set[str], inserted: bool) -> None:
         """The other side of each change that the write concerns. New clients never derive an added column."""
         row, other = self.rows[row_id], shape.other
@@ -114,12 +119,15 @@ class Model:
 
 @dataclass
 class World:
-    """One migration's table on one server. `pgjanus(…)` runs a command as the user would type it."""
+    """One migration's table on one server. `pgjanus(…)` runs a command as the user would type it.
+
+    `file` is the migration in place of the one that is kept with the table of that kind.
+    """
 
     kind: str
     database: Database
     proxy: RunningProxy
-    file: Path = field(init=False)
+    file: Path | None = None
     rows: MigrationRows = field(init=False)
     migration: Migration = field(init=False)
     model: Model = field(init=False)
@@ -127,9 +135,10 @@ class World:
 
     def __post_init__(self) -> None:
         self.rows = MIGRATION_ROWS[self.kind]
-        self.file = next(f / f"{self.kind}.yaml" for f in FOLDERS if (f / f"{self.kind}.yaml").exists())
+        shipped = migration_file(self.kind)
+        self.file = self.file or shipped
         self.direct = self.database.connect()
-        self.direct.execute(self.file.with_suffix(".sql").read_bytes())
+        self.direct.execute(shipped.with_suffix(".sql").read_bytes())
         spec = load_file(self.file)
         relation = asyncio.run(_relation(self.database.url, spec.table))
         self.migration = spec.compile(relation)
@@ -185,6 +194,10 @@ class World:
         ]
         text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         return re.sub(r"(?m)^\\(un)?restrict .*\n", "", text)
+
+
+def migration_file(kind: str) -> Path:
+    return next(f / f"{kind}.yaml" for f in FOLDERS if (f / f"{kind}.yaml").exists())
 
 
 async def _relation(url: str, table: TableName) -> Relation:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import random
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
+import yaml
 
 from rules.operations import OPERATIONS
 from rules.phases import LADDERS, RowState, Shape
 from tests.clients import ServerError
 from tests.conftest import Database, StartProxy
-from tests.lifecycle import UNDEFINED_COLUMN, Clients, World
+from tests.lifecycle import UNDEFINED_COLUMN, Clients, World, migration_file
 
 ROWS = 150
 
@@ -40,6 +42,45 @@ def check_row_states(world: World, phase: str) -> None:
 @both_versions
 @every_recipe
 def test_up_down_and_up_to_the_end_under_traffic(world: World) -> None:
+    walk(world)
+
+
+@pytest.mark.parametrize("strategy", ["dual_read", "both"])
+def test_the_other_strategies_lead_to_the_same_end(
+    database: Database, start_proxy: StartProxy, strategy: str, tmp_path: Path
+) -> None:
+    definition = yaml.safe_load(migration_file("several").read_text())
+    file = tmp_path / "several.yaml"
+    file.write_text(yaml.safe_dump({**definition, "strategy": strategy}))
+    world = World("several", database, start_proxy(database), file)
+    world.fill(ROWS, random.Random(strategy))
+    walk(world)
+
+
+@pytest.mark.parametrize("kind", ["several"])
+@pytest.mark.parametrize("phase", ["expanded", "writing_both", "new_only"])
+def test_an_abort_leaves_everything_as_it_was(world: World, phase: str) -> None:
+    name, before = world.migration.name, world.schema()
+    with ExitStack() as stack:
+        clients = Clients(world, stack)
+        clients.join(Shape.OLD)
+        clients.work("before", again=True)
+        world.pgjanus("start", str(world.file))
+        clients.join(Shape.NEW)
+        if phase != "expanded":
+            world.pgjanus("advance", name, "--to", phase)
+        clients.work(phase, again=True)
+        world.pgjanus("abort", name)
+        clients.leave(Shape.NEW)
+        world.model.forget_new_shape()
+        clients.work("after an abort", again=True)
+        assert world.schema() == before
+        # And it can begin anew.
+        world.pgjanus("start", str(world.file))
+        clients.work("expanded, once more", again=True)
+
+
+def walk(world: World) -> None:
     name = world.migration.name
     ladder = [p.name for p in LADDERS[world.migration.strategy] if p.policy is not None and p.expanded]
     with ExitStack() as stack:
@@ -53,7 +94,7 @@ def test_up_down_and_up_to_the_end_under_traffic(world: World) -> None:
         seen = {ladder[0]}
         for command, phases in (("advance", ladder[1:]), ("rollback", ladder[-2::-1]), ("advance", ladder[1:])):
             for phase in phases:
-                if phase == "reading_new" and command == "advance":
+                if command == "advance":
                     world.pgjanus("backfill", name)
                 assert f"is in phase {phase}." in world.pgjanus(command, name)
                 clients.work(phase, again=phase in seen)
