@@ -21,6 +21,7 @@ from rules import reads
 from rules.batches import truth
 from rules.catalog import TableName
 from rules.changes import ColumnChange, quote_identifier, quote_literal, quote_table
+from rules.ddl import Lock, Statement
 from rules.migration import Guard, ManagedTable, Migration
 from rules.phases import (
     HIDDEN_PREFIX,
@@ -44,7 +45,7 @@ REFUSED = "55000"
 _STATE = quote_identifier(STATE_COLUMN)
 
 
-def guard_ddl(managed: ManagedTable) -> tuple[str, ...]:
+def guard_ddl(managed: ManagedTable) -> tuple[Statement, ...]:
     """Statements that make the guard what the phase and the migration's `guard` want; it replaces any earlier one.
 
     For one transaction, together with the phase. They take ACCESS EXCLUSIVE on the table, and touch no row.
@@ -73,16 +74,16 @@ def guard_ddl(managed: ManagedTable) -> tuple[str, ...]:
         )
         # Writers under session_replication_role = replica are writers too.
         created.append(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger}")
-    return (*dropped, *created)
+    return (*dropped, *(Statement(sql, Lock.ACCESS_EXCLUSIVE) for sql in created))
 
 
-def guard_drop(migration: Migration) -> tuple[str, ...]:
+def guard_drop(migration: Migration) -> tuple[Statement, ...]:
     """Statements that take the guard away, also where there is none; needed before managed columns can be dropped."""
     table = quote_table(migration.table)
     names = (UPDATE_TRIGGER, INSERT_TRIGGER)
     return (
-        *(f"DROP TRIGGER IF EXISTS {quote_identifier(name)} ON {table}" for name in names),
-        f"DROP FUNCTION IF EXISTS {_function(migration.table)}()",
+        *(Statement(f"DROP TRIGGER IF EXISTS {quote_identifier(n)} ON {table}", Lock.ACCESS_EXCLUSIVE) for n in names),
+        Statement(f"DROP FUNCTION IF EXISTS {_function(migration.table)}()", Lock.NONE),
     )
 
 

@@ -24,7 +24,8 @@ from rules.ddl import (
     relax_not_null,
     validate,
 )
-from rules.migration import Migration
+from rules.guard import guard_ddl, guard_drop
+from rules.migration import ManagedTable, Migration
 from rules.phases import LADDERS, Phase, RowState, step_between
 
 
@@ -46,13 +47,13 @@ def climb(migration: Migration, relation: Relation, grants: Iterable[ColumnGrant
     for before, after in pairwise(ladder):
         done: list[Statement] = []
         if not before.expanded:
-            done += expand(migration, relation, grants)
+            done += [*expand(migration, relation, grants), *_guard(migration, after, relation)]
             gates[RowState.NEW] = False
         elif after.policy is None:
             done.append(
                 _note("proxies hold new transactions (at most some seconds) while the following commits", Lock.NONE)
             )
-            done += [*drop_old(migration), *name_new(migration, ())]
+            done += [*guard_drop(migration), *drop_old(migration), *name_new(migration, ())]
         else:
             step = step_between(before, after)
             not_null = [c.physical for c in old_columns(migration) if (r := relation.column(c.physical)) and r.not_null]
@@ -73,8 +74,13 @@ def climb(migration: Migration, relation: Relation, grants: Iterable[ColumnGrant
             for state in step.drops:
                 if gates.pop(state, None) is not None:
                     done.append(drop_constraint(table, gate_name(state)))
+            done += _guard(migration, after, relation)
         rungs.append(Rung(after, tuple(done)))
     return tuple(rungs)
+
+
+def _guard(migration: Migration, phase: Phase, relation: Relation) -> tuple[Statement, ...]:
+    return guard_ddl(ManagedTable(migration, phase, relation))
 
 
 def _note(text: str, lock: Lock) -> Statement:

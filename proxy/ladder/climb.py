@@ -6,7 +6,7 @@ writers would run into go, phase, epoch, history, NOTIFY ─► everybody is at 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from proxy import registry
 from proxy.database import Connection, load_relation
@@ -30,6 +30,7 @@ from rules.ddl import (
     old_columns,
     reads_new_format,
 )
+from rules.guard import guard_ddl, guard_drop
 from rules.migration import ManagedTable, Migration
 from rules.phases import ANNOUNCED, CONTRACTED, STATE_COLUMN, Phase, Reads, RowState, step_between
 from rules.spec import MigrationSpec
@@ -151,6 +152,7 @@ async def _expand(operator: Operator, row: MigrationRow) -> MigrationRow:
         # Columns that are there in this phase are what an interrupted abort left behind: their contents are stale.
         for statement in (*_leftovers(managed), *expand(managed.migration, managed.relation, grants)):
             await connection.execute(statement.sql)
+        await _guard(connection, managed, after)
         await registry.set_phase(connection, row, after)
         await registry.record(connection, row.name, row.phase, after, await registry.raise_epoch(connection))
 
@@ -160,7 +162,15 @@ async def _expand(operator: Operator, row: MigrationRow) -> MigrationRow:
 
 
 def _leftovers(managed: ManagedTable) -> tuple[Statement, ...]:
-    return () if managed.relation.column(STATE_COLUMN) is None else collapse(managed.migration)
+    if managed.relation.column(STATE_COLUMN) is None:
+        return ()
+    return (*guard_drop(managed.migration), *collapse(managed.migration))
+
+
+async def _guard(connection: Connection, managed: ManagedTable, after: Phase) -> None:
+    """The guard that `after` wants, in the transaction that enters it."""
+    for statement in guard_ddl(replace(managed, phase=after)):
+        await connection.execute(statement.sql)
 
 
 async def column_grants(connection: Connection, migration: Migration, relation: Relation) -> tuple[ColumnGrant, ...]:
@@ -283,6 +293,7 @@ async def _step(operator: Operator, row: MigrationRow, after: Phase) -> Migratio
     async def work(connection: Connection) -> None:
         for statement in going:
             await connection.execute(statement.sql)
+        await _guard(connection, managed, after)
         await registry.set_phase(connection, row, after)
         await registry.record(connection, row.name, before, after, await registry.raise_epoch(connection))
 

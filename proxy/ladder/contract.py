@@ -21,6 +21,7 @@ from proxy.ladder.operator import LOCK_TIMEOUT_MS, LadderError, NotAcknowledged,
 from proxy.registry import MigrationRow
 from rules.ddl import drop_old, name_new
 from rules.errors import PgjanusError
+from rules.guard import guard_drop
 from rules.migration import ManagedTable
 from rules.phases import CONTRACTED
 
@@ -78,7 +79,7 @@ async def _attempt(operator: Operator, row: MigrationRow, managed: ManagedTable)
         await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_MS}ms'")
         if not await registry.lock_held_migration(connection, row.name):
             raise HoldExpired("the hold had run out before its transaction began")
-        for statement in drop_old(managed.migration):
+        for statement in (*guard_drop(managed.migration), *drop_old(managed.migration)):
             await connection.execute(statement.sql)
         for statement in name_new(managed.migration, await _taken_names(connection, managed)):
             await connection.execute(statement.sql)

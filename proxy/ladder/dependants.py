@@ -12,6 +12,7 @@ from proxy.registry import RelaxedNotNull, save_relaxed
 from rules.catalog import TableName
 from rules.changes import quote_identifier
 from rules.ddl import drop_constraint, old_columns, relax_not_null, rename_constraint, restore_not_null
+from rules.guard import TRIGGER_PREFIX
 from rules.migration import ManagedTable
 from rules.phases import HIDDEN_PREFIX
 
@@ -56,7 +57,7 @@ SELECT DISTINCT a.attname::text AS column, pg_describe_object(d.classid, d.objid
          OR EXISTS (SELECT FROM pg_index x WHERE x.indexrelid = d.objid AND NOT x.indisunique AND NOT x.indisexclusion)
          OR (d.objid = d.refobjid AND d.objsubid = 0)
        WHEN 'pg_trigger'::regclass THEN
-            EXISTS (SELECT FROM pg_trigger x WHERE x.oid = d.objid AND starts_with(x.tgname, $3))
+            EXISTS (SELECT FROM pg_trigger x WHERE x.oid = d.objid AND starts_with(x.tgname, $4))
        WHEN 'pg_statistic_ext'::regclass THEN true
        ELSE false END
  ORDER BY 1, 2"""
@@ -64,7 +65,7 @@ SELECT DISTINCT a.attname::text AS column, pg_describe_object(d.classid, d.objid
 
 async def find_dependants(connection: Connection, managed: ManagedTable) -> tuple[Dependant, ...]:
     columns = [c.physical for c in old_columns(managed.migration)]
-    rows = await connection.fetch(_DEPENDANTS, managed.relation.oid, columns, HIDDEN_PREFIX)
+    rows = await connection.fetch(_DEPENDANTS, managed.relation.oid, columns, HIDDEN_PREFIX, TRIGGER_PREFIX)
     found = []
     for r in rows:
         if r["check_oid"] is None or not await _holds_without_old(connection, managed, r["check_oid"]):

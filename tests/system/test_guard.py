@@ -47,7 +47,7 @@ def guarded_table(
 def install(db: psycopg.Connection[Any], managed: ManagedTable) -> None:
     with db.transaction():
         for statement in guard_ddl(managed):
-            db.execute(statement)
+            db.execute(statement.sql)
 
 
 def row(db: psycopg.Connection[Any], key: int) -> Any:
@@ -229,7 +229,7 @@ def test_the_guard_goes_without_a_trace(database: Database) -> None:
     install(db, managed)
     assert traces(db) > 0
     for statement in guard_drop(managed.migration):
-        db.execute(statement)
+        db.execute(statement.sql)
     assert traces(db) == 0
     db.execute("ALTER TABLE users DROP COLUMN full_name, DROP COLUMN _pgjanus_first_name, DROP COLUMN _pgjanus_state")
 

@@ -237,6 +237,36 @@ def test_the_state_code_changes_with_each_proxied_write_and_only_then(make: Make
     assert all(a != b for a, b in pairwise(codes)), codes
 
 
+TWO_CHANGES = """
+migration: two
+table: public.pets
+operations:
+  - change_columns: {old: {name: "lower(title)"}, new: {title: {type: text, up: "upper(name)"}}}
+  - change_type: {column: age, type: text}
+"""
+
+
+@pytest.mark.parametrize("phase", ["expanded", "writing_both", "reading_new", "new_only"])
+@pytest.mark.parametrize("shape", list(Shape))
+def test_a_write_of_one_change_makes_the_other_one_whole_too(make: Make, phase: str, shape: Shape) -> None:
+    """The row state speaks of the whole row, so a format that is written has to be written in all its columns."""
+    table = make(
+        "CREATE TABLE pets (id int PRIMARY KEY, name text, age int);"
+        "INSERT INTO pets SELECT g, 'rex' || g, g FROM generate_series(1, 12) g",
+        TWO_CHANGES,
+        phase,
+    )
+    name = "name" if shape is Shape.OLD else "title"
+    table.run(f"UPDATE pets SET {name} = {name} || 'x' WHERE id < 7", shape)
+    old = table.run("SELECT id, name, age FROM pets ORDER BY id")
+    new = table.run("SELECT id, title, age FROM pets ORDER BY id", Shape.NEW)
+    suffix = ["x" if g < 7 else "" for g in range(1, 13)]
+    assert old == [(g, f"rex{g}{x}", g) for g, x in enumerate(suffix, 1)]
+    assert [(g, title.lower(), age) for g, title, age in new] == [
+        (g, f"rex{g}{x}", str(g)) for g, x in enumerate(suffix, 1)
+    ]
+
+
 def test_a_domain_enum_array_and_json_column_keep_parameters_types_and_errors(database: Database) -> None:
     definition = """
 migration: kinds
