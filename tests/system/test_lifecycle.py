@@ -13,9 +13,11 @@ from rules.operations import OPERATIONS
 from rules.phases import LADDERS, RowState, Shape
 from tests.clients import ServerError
 from tests.conftest import Database, StartProxy
-from tests.lifecycle import UNDEFINED_COLUMN, Clients, World, migration_file
+from tests.lifecycle import Clients
+from tests.world import World, migration_file
 
 ROWS = 150
+UNDEFINED_COLUMN = "42703"
 
 both_versions = pytest.mark.parametrize("server", ["18", "16"], indirect=True)
 every_recipe = pytest.mark.parametrize("kind", [*OPERATIONS, "several"])

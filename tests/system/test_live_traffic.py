@@ -21,8 +21,8 @@ import pytest
 from rules.phases import CONTRACTED, Shape
 from tests.clients import Asyncpg, Pg8000Prepared, PsycopgExtended, PsycopgPrepared, PsycopgSimple, Row, Session
 from tests.conftest import Database, StartProxy
-from tests.lifecycle import World
 from tests.recipe_rows import Values
+from tests.world import World
 
 ROWS = 3000
 OWN_ROWS = 40
