@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rules.labels import label_of
 from rules.names import Entry
@@ -56,6 +56,15 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """An item of GROUP BY that names output column `number` (from 1)."""
+
+    start: int
+    end: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Write:
     """An INSERT or UPDATE node (kind is its name) on a managed table, and what its target is called.
 
@@ -73,6 +82,7 @@ class Analysis:
     references: list[Reference] = field(default_factory=list)
     stars: list[Star] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
     outputs: list[Output] = field(default_factory=list)
     touched: list[Entry] = field(default_factory=list)
@@ -104,9 +114,10 @@ def renamed(outputs: Sequence[Output], names: list[str]) -> Columns:
         if output is None:
             return None
         name = names[i] if i < len(names) else output[0]
+        patch = output[1] and replace(output[1], name=name)
         while name in columns:
             name += _AGAIN
-        columns[name] = output[1]
+        columns[name] = patch
     return columns
 
 

@@ -44,11 +44,11 @@ class Entry:
 
 @dataclass(eq=False)
 class Level:
-    """One query's scope. `merged` are names that JOIN USING made one column of."""
+    """One query's scope. `merged` are names that JOIN USING made one column of, with the number of those joins."""
 
     parent: Level | None
     entries: list[Entry] = field(default_factory=list)
-    merged: set[str] = field(default_factory=set)
+    merged: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +126,7 @@ class Lookup:
         scope: Level | None = level
         while scope is not None:
             if name in scope.merged:
+                self._check_merged(scope, name, position, captured)
                 return None
             entries = [e for e in scope.entries if not e.qualified_only]
             owners = [e for e in entries if e.columns is not None and name in e.columns]
@@ -138,6 +139,8 @@ class Lookup:
                         sqlstate=AMBIGUOUS_COLUMN,
                         position=position,
                     )
+                if captured:
+                    raise _unclear(name, position)
                 return None
             if owners:
                 if (unknown or uncertain) and (owners[0].managed or captured) and name in self.interesting:
@@ -151,13 +154,17 @@ class Lookup:
             scope = scope.parent
         if captured and not uncertain and self.entry(level, name) is None:
             raise _undefined(name, position)
-        if captured and uncertain:
-            raise Refusal(
-                f'it is not known whose column "{name}" is',
-                "Write the table's name or alias in front of it.",
-                position=position,
-            )
+        if captured:
+            raise _unclear(name, position)
         return None
+
+    def _check_merged(self, scope: Level, name: str, position: int, captured: bool) -> None:
+        """A column that JOIN USING merged has no name but the bare one, which another entry may have as well."""
+        owners = [e for e in scope.entries if not e.qualified_only and name in (e.columns or ())]
+        if len(owners) > scope.merged[name] + 1 and any(e.managed for e in owners):
+            raise Refusal(f'column reference "{name}" is ambiguous', sqlstate=AMBIGUOUS_COLUMN, position=position)
+        if captured or any(name in e.hidden for e in scope.entries):
+            raise _unclear(name, position)
 
     def entry(self, level: Level, name: str, schema: str | None = None) -> Entry | None:
         """The range-table entry called `name`, from the innermost scope outwards."""
@@ -179,6 +186,14 @@ class Lookup:
             if name in entry.hidden or not is_stored(entry.managed, self.client.shape):
                 raise _undefined(f"{entry.name}.{name}", position, quoted=False)
         return False
+
+
+def _unclear(name: str, position: int) -> Refusal:
+    return Refusal(
+        f'it is not known whose column "{name}" is',
+        "Write the table's name or alias in front of it.",
+        position=position,
+    )
 
 
 def _undefined(name: str, position: int, *, quoted: bool = True) -> Refusal:

@@ -35,7 +35,9 @@ def converted(change: ColumnChange, column: ManagedColumn, shape: Shape, qualifi
 def by_row_state(change: ColumnChange, column: ManagedColumn, shape: Shape, qualifier: str) -> str:
     """SQL that takes the shape's own format where the row state says it is valid, and converts the other one elsewhere.
 
-    Two WHENs and no ELSE: a null-extended row of an outer join has no state and has to read as NULL.
+    Two WHENs and no value in ELSE: a null-extended row of an outer join has no state and has to read as NULL. That NULL
+    has the column's type where it has a modifier, because a CASE has the modifier that all of its branches share, and
+    UNION, ARRAY[…] and CREATE TABLE AS pass it on.
     """
     state = physical(qualifier, STATE_COLUMN)
     own = physical(qualifier, column.physical)
@@ -44,7 +46,8 @@ def by_row_state(change: ColumnChange, column: ManagedColumn, shape: Shape, qual
         valid, invalid = f"{state} >= {NEW_IS_VALID_FROM}", f"{state} < {NEW_IS_VALID_FROM}"
     else:
         valid, invalid = f"{state} < {OLD_IS_VALID_BELOW}", f"{state} >= {OLD_IS_VALID_BELOW}"
-    return f"(CASE WHEN {valid} THEN {own} WHEN {invalid} THEN {other} END)"
+    modified = f" ELSE NULL::{column.type}" if "(" in column.type else ""
+    return f"(CASE WHEN {valid} THEN {own} WHEN {invalid} THEN {other}{modified} END)"
 
 
 def is_stored(table: ManagedTable, shape: Shape) -> bool:

@@ -17,6 +17,7 @@ from rules.analysis import (
     Columns,
     Label,
     Output,
+    Place,
     Reference,
     Star,
     StarItem,
@@ -34,6 +35,8 @@ from rules.from_items import check_join, function_entry
 from rules.labels import label_of, label_reference
 from rules.names import Entry, Found, Level, Lookup
 from rules.source import DOT, Node, SourceText, string, unwrap
+
+_ROW_CLAUSES = ("sortClause", "limitCount", "limitOffset")
 
 
 class Analyser:
@@ -95,18 +98,19 @@ class Analyser:
         for item in node.get("fromClause", []):
             star += self._from(item, level, ctes)[1]
         if "valuesLists" in node:
-            self._expressions(node["valuesLists"], level, ctes)
+            self._expressions([node["valuesLists"], *(node.get(k) for k in _ROW_CLAUSES)], level, ctes)
             width = len(node["valuesLists"][0]["List"]["items"])
             return [(f"column{i + 1}", None) for i in range(width)]
         if self._is_table_command(node):
-            return self._table_command(node, star)
-        outputs = self._targets(node.get("targetList", []), level, star, ctes)
+            outputs = self._table_command(node, star)
+        else:
+            outputs = self._targets(node.get("targetList", []), level, star, ctes)
         names = {o[0] for o in outputs if o}
         self._expressions(
             [node.get(k) for k in ("whereClause", "havingClause", "limitCount", "limitOffset")], level, ctes
         )
         for clause in node.get("groupClause", []):
-            self._group_item(clause, level, names, ctes)
+            self._group_item(clause, level, outputs, ctes)
         for clause in [*node.get("sortClause", []), *node.get("distinctClause", [])]:
             body = clause.get("SortBy", {}).get("node", clause)
             if bare_name(body) not in names:  # an output name goes first, as in SQL92
@@ -128,18 +132,38 @@ class Analyser:
             self.result.stars.append(Star(token.start, token.end, tuple(star), from_table=True))
         return star_outputs(star)
 
-    def _group_item(self, clause: Node, level: Level, names: set[str], ctes: Mapping[str, Columns]) -> None:
+    def _group_item(self, clause: Node, level: Level, outputs: list[Output], ctes: Mapping[str, Columns]) -> None:
         """GROUP BY prefers an input column, then an output name: the reverse of ORDER BY."""
+        kind, body = unwrap(clause)
+        if kind == "GroupingSet":
+            for item in body.get("content", []):
+                self._group_item(item, level, outputs, ctes)
+            return
         name = bare_name(clause)
-        if name is not None and name in names:
-            own = Level(None, level.entries, level.merged)
-            if not any(e.columns is None or name in e.columns for e in own.entries):
+        places = [i for i, o in enumerate(outputs) if o and o[0] == name]
+        if name is not None and places:
+            if name not in level.merged and not any(e.columns is None or name in e.columns for e in level.entries):
+                if any(name in e.hidden for e in level.entries):
+                    self._group_by_place(body, name, places, outputs)
                 return
         self._expressions(clause, level, ctes)
+
+    def _group_by_place(self, reference: Node, name: str, places: list[int], outputs: list[Output]) -> None:
+        """A hidden column would take the name of an output column, which is named by its number then."""
+        start = self._source.location(reference)
+        if len(places) > 1 or None in outputs[: places[0]]:
+            raise Refusal(
+                f'GROUP BY "{name}" means an output column that cannot be named any more',
+                "Give the output column another name.",
+                position=start,
+            )
+        end = self._source.tokens[self._source.token_at(start)].end
+        self.result.places.append(Place(start, end, places[0] + 1))
 
     def _insert(self, node: Node, parent: Level | None, ctes: Mapping[str, Columns]) -> list[Output]:
         target = self._target(node)
         outputs: list[Output] = []
+        self._expressions(node.get("cols"), Level(parent), ctes)  # a subscript may hold anything
         if "selectStmt" in node:
             select = node["selectStmt"]["SelectStmt"]
             outputs = self._query("SelectStmt", select, parent, ctes)
@@ -245,6 +269,16 @@ class Analyser:
                 return [None]
         end = self._source.tokens[self._source.reference_end(first) - 1].end
         if any(i.entry is not None and i.entry.managed for i in items):
+            for name in (i.column for i in items if i.entry is None):
+                if (
+                    sum(name in (e.columns or ()) for e in level.entries if not e.qualified_only)
+                    > level.merged[name] + 1
+                ):
+                    raise Refusal(
+                        f'this * stands for a column "{name}" of JOIN … USING that another table in FROM has as well',
+                        "Name the columns, or write alias.* for each table.",
+                        position=start,
+                    )
             self.result.stars.append(Star(start, end, tuple(items)))
         return star_outputs(items)
 
@@ -305,9 +339,10 @@ class Analyser:
         if managed:
             check_join(self._source, self._lookup, body, managed, using)
         if "quals" in body:
-            self._expressions(body["quals"], Level(level.parent, entries, set(level.merged)), ctes)
+            self._expressions(body["quals"], Level(level.parent, entries, dict(level.merged)), ctes)
         if using:
-            level.merged.update(using)
+            for name in using:
+                level.merged[name] = level.merged.get(name, 0) + 1
             star = [StarItem(None, name) for name in using] + without(star, set(using))
         elif body.get("isNatural"):
             star = [StarItem(Entry(None, None))]

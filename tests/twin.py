@@ -7,8 +7,10 @@ keeps it is found out.
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,12 @@ from typing import Any
 import psycopg
 from psycopg import pq
 
+from proxy.database import connect, load_catalog
+from proxy.embedded import PostgresServer
 from rules import ddl
+from rules.catalog import Catalog
 from rules.changes import quote_identifier
+from rules.loader import load_file
 from rules.migration import Client, ManagedTable
 from rules.phases import LADDERS, STATE_COLUMN, Phase, Reads, RowState, Shape, Writes
 from rules.plan import FieldPatch, Refuse, Rewrite, Untouched
@@ -26,6 +32,7 @@ from rules.reads import converted
 from rules.snapshot import Snapshot
 
 CASES = Path(__file__).parent / "cases"
+TABLES = ["users", "items", "orders", "people"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,7 @@ class Case:
     """One statement of a case file.
 
     `parameters` are texts for $1, $2, …; `shapes` those that it is written for; `exception` a policy in which it
-    differs.
+    differs; `ordered` whether the order of its rows counts (None: if it has an ORDER BY).
     """
 
     file: str
@@ -42,6 +49,7 @@ class Case:
     shapes: tuple[Shape, ...]
     parameters: tuple[str | None, ...]
     exception: str = ""
+    ordered: bool | None = None
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
@@ -69,7 +77,7 @@ def read_cases(name: str) -> Iterator[Case]:
 
 @dataclass(frozen=True)
 class Answer:
-    """All that a client sees of one statement."""
+    """All that a client sees of one statement; `by_planner` says that the server never saw it."""
 
     status: str
     columns: tuple[tuple[Any, ...], ...] = ()
@@ -78,9 +86,24 @@ class Answer:
     position: int | None = None
     message: str = ""
     parameter_types: tuple[int, ...] = ()
+    by_planner: bool = False
 
     def comparable(self) -> tuple[Any, ...]:
         return (self.status, self.columns, self.rows, self.sqlstate, self.position, self.parameter_types)
+
+
+Transcript = list[tuple[str, Answer]]
+
+
+def differences(direct: Transcript, managed: Transcript) -> list[str]:
+    """What a client could tell apart, in words."""
+    names = ("tag", "columns", "rows", "SQLSTATE", "position", "parameter types")
+    return [
+        f"{what} ({', '.join(n for n, x, y in zip(names, a.comparable(), b.comparable(), strict=True) if x != y)}):"
+        f"\n    direct:  {_shown(a)}\n    managed: {_shown(b)}"
+        for (what, a), (_, b) in zip(direct, managed, strict=True)
+        if a.comparable() != b.comparable()
+    ]
 
 
 class Twin:
@@ -99,23 +122,17 @@ class Twin:
 
     def run(self, case: Case, tables: list[str]) -> list[str]:
         """Run the case on both sides in a transaction that is rolled back; the differences, in words."""
-        direct = self._transcript(self.direct, case, tables, rewrite=False)
-        managed = self._transcript(self.managed, case, tables, rewrite=True)
-        return [
-            f"{what}:\n    direct:  {_shown(a)}\n    managed: {_shown(b)}"
-            for (what, a), (_, b) in zip(direct, managed, strict=True)
-            if a.comparable() != b.comparable()
-        ]
+        return differences(self.transcript(case, tables, rewrite=False), self.transcript(case, tables, rewrite=True))
 
-    def _transcript(
-        self, connection: psycopg.Connection[Any], case: Case, tables: list[str], *, rewrite: bool
-    ) -> list[tuple[str, Answer]]:
-        found: list[tuple[str, Answer]] = []
+    def transcript(self, case: Case, tables: list[str], *, rewrite: bool) -> Transcript:
+        """The answer and the tables afterwards, of one side only: the managed one if `rewrite`."""
+        connection = self.managed if rewrite else self.direct
+        found: Transcript = []
         connection.execute("BEGIN")
         connection.execute("SET LOCAL TimeZone = 'UTC'")
         try:
             connection.execute("SAVEPOINT s")
-            answer = self._answer(connection, case.sql, case.parameters, rewrite)
+            answer = self._answer(connection, case.sql, case.parameters, rewrite, case.ordered)
             found.append(("answer", answer))
             if answer.sqlstate is not None:
                 connection.execute("ROLLBACK TO SAVEPOINT s")
@@ -128,7 +145,12 @@ class Twin:
         return found
 
     def _answer(
-        self, connection: psycopg.Connection[Any], sql: str, parameters: tuple[str | None, ...], rewrite: bool
+        self,
+        connection: psycopg.Connection[Any],
+        sql: str,
+        parameters: tuple[str | None, ...],
+        rewrite: bool,
+        ordered: bool | None = None,
     ) -> Answer:
         sent, positions = sql, None
         patches: tuple[FieldPatch | None, ...] = ()
@@ -137,7 +159,9 @@ class Twin:
             match decided:
                 case Refuse(refusal=refusal):
                     position = None if refusal.position is None else refusal.position + 1
-                    return Answer("refused", (), (), refusal.sqlstate, position, f"{refusal} [{refusal.hint}]")
+                    return Answer(
+                        "refused", (), (), refusal.sqlstate, position, f"{refusal} [{refusal.hint}]", (), True
+                    )
                 case Rewrite():
                     sent, positions = decided.sql, decided.positions
                     patches = decided.results[-1].head if decided.results and decided.results[-1] else ()
@@ -146,10 +170,11 @@ class Twin:
         pgconn = connection.pgconn
         types: tuple[int, ...] = ()
         if parameters:
-            pgconn.prepare(b"", sent.encode())
-            described = pgconn.describe_prepared(b"")
-            types = tuple(described.param_type(i) for i in range(described.nparams))
-            result = pgconn.exec_params(sent.encode(), [None if p is None else p.encode() for p in parameters])
+            result = pgconn.prepare(b"", sent.encode())
+            if result.status == pq.ExecStatus.COMMAND_OK:
+                described = pgconn.describe_prepared(b"")
+                types = tuple(described.param_type(i) for i in range(described.nparams))
+                result = pgconn.exec_prepared(b"", [None if p is None else p.encode() for p in parameters])
         else:
             result = pgconn.exec_(sent.encode())
         if result.status in (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE):
@@ -166,13 +191,13 @@ class Twin:
             origin = (result.ftable(i), result.ftablecol(i))
             typmod = result.fmod(i)
             if patch is not None:
-                assert patch.name == name, (patch, name, sent)
+                name += "" if patch.name == name else f" (patched as {patch.name})"
                 own = patch.describe(result.ftype(i), typmod)
                 if own is not None:
                     origin, typmod = (own[0], own[1]), own[2]
             columns.append((name, result.ftype(i), typmod, self._origin(connection, origin)))
         rows = [tuple(result.get_value(r, c) for c in range(result.nfields)) for r in range(result.ntuples)]
-        if "order by" not in sql.lower():
+        if not ("order by" in sql.lower() if ordered is None else ordered):
             rows.sort(key=repr)
         status = (result.command_status or b"").decode()
         return Answer(status, tuple(columns), tuple(rows), None, None, f"sent: {sent}", types)
@@ -195,6 +220,63 @@ def _shown(answer: Answer) -> str:
     if answer.sqlstate is not None:
         return f"{answer.sqlstate} at {answer.position}: {answer.message.strip()}"
     return f"{answer.status} {answer.columns} {answer.rows} {answer.parameter_types} {answer.message}"
+
+
+@contextmanager
+def open_twins(server: PostgresServer) -> Iterator[Callable[[Phase, Shape], Twin]]:
+    """A factory of twins on `server`; their databases are dropped at the end."""
+    made: list[tuple[str, psycopg.Connection[Any]]] = []
+    with psycopg.connect(server.url("postgres"), autocommit=True) as admin:
+
+        def open_database(name: str, script: str) -> psycopg.Connection[Any]:
+            admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+            admin.execute(f"CREATE DATABASE {name}".encode())
+            connection = psycopg.connect(server.url(name), autocommit=True)
+            made.append((name, connection))
+            connection.execute((CASES / script).read_text().encode())
+            return connection
+
+        def make(phase: Phase, shape: Shape) -> Twin:
+            label = policy_name(phase, shape).replace("-", "_")
+            direct = open_database(f"twin_{label}", f"schema_{shape.value}.sql")
+            managed = open_database(f"managed_{label}", "schema_old.sql")
+            url = server.url(f"managed_{label}")
+            catalog = _catalog(url)
+            specs = [load_file(CASES / f"{t}.yaml") for t in ("users", "items")]
+            if phase.expanded:
+                for spec in specs:
+                    relation = catalog.relations[spec.table]
+                    expand(managed, ManagedTable(spec.compile(relation), phase, relation))
+                catalog = _catalog(url)
+            tables = {}
+            for spec in specs:
+                relation = catalog.relations[spec.table]
+                tables[spec.table] = ManagedTable(spec.compile(relation), phase, relation)
+            return Twin(direct, managed, Snapshot(1, catalog, tables), shape)
+
+        yield make
+        for name, connection in made:
+            connection.close()
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def policy_name(phase: Phase, shape: Shape) -> str:
+    """A name such as `both_old-new`: writes, reads, shape."""
+    assert phase.policy is not None
+    return (
+        f"{phase.policy.writes.value}_{phase.policy.reads.value}{'' if phase.expanded else '_announced'}-{shape.value}"
+    )
+
+
+def _catalog(url: str) -> Catalog:
+    async def load() -> Catalog:
+        connection = await connect(url)
+        try:
+            return await load_catalog(connection)
+        finally:
+            await connection.close()
+
+    return asyncio.run(load())
 
 
 def phases() -> list[Phase]:

@@ -35,6 +35,8 @@ def rewrite_reads(source: SourceText, edits: Edits, analysis: Analysis, shape: S
     for star in analysis.stars:
         sql = _star_sql(star, shape)
         edits.replace(star.start, star.end, f"SELECT {sql} FROM" if star.from_table else sql)
+    for place in analysis.places:
+        edits.replace(place.start, place.end, str(place.number))
     for label in analysis.labels:
         if label.reference_start in replaced:
             end = source.expression_end(label.first_token)

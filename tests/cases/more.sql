@@ -257,3 +257,103 @@ WITH n AS (SELECT first_name || coalesce(' ' || last_name, '') AS full_name, id 
 
 -- shape: new
 DELETE FROM users WHERE (first_name, last_name) = ('Ada', 'Byron') RETURNING *
+
+-- shape: new
+SELECT 1 AS sku, count(*) FROM items GROUP BY sku
+
+-- shape: new
+SELECT qty, lower(code) AS sku, count(*) FROM items GROUP BY ROLLUP (sku, qty) ORDER BY 1, 2
+
+-- shape: new
+SELECT items.*, 1 AS "sku" FROM items GROUP BY items.id, "sku" ORDER BY 1
+
+-- shape: new
+SELECT u.age % 2 AS full_name, count(*) FROM users u WHERE u.age IS NOT NULL GROUP BY full_name HAVING count(*) > 0 ORDER BY full_name
+
+-- shape: old
+SELECT s.a FROM (SELECT price_cents, sku FROM items) AS s (a, b) ORDER BY b, a
+
+-- shape: new
+SELECT s.a, s.b FROM (SELECT price, code FROM items) AS s (a, b) ORDER BY b, a
+
+-- shape: new
+WITH w (x, y) AS (SELECT code, price FROM items) SELECT * FROM w ORDER BY 1
+
+-- shape: new
+SELECT price FROM items UNION SELECT 1.005::numeric(10,2) ORDER BY 1
+
+-- shape: new
+SELECT (ARRAY[price])[1], coalesce(price, price), CASE WHEN qty > 1 THEN code ELSE code END, greatest(code, code) FROM items ORDER BY id
+
+-- shape: old
+SELECT (ARRAY[sku])[1], nullif(sku, 'A-1'), max(sku) OVER (), lag(sku) OVER (ORDER BY id) FROM items ORDER BY id
+
+-- shape: new
+CREATE TEMP TABLE x AS SELECT price, code FROM items; SELECT * FROM x WHERE false
+
+-- shape: old
+VALUES (1), (2) ORDER BY (SELECT min(full_name) FROM users WHERE full_name > 'P'), 1
+
+-- shape: old
+VALUES (1), (2), (3) ORDER BY 1 LIMIT (SELECT length(full_name) - 3 FROM users WHERE id = 3)
+
+-- shape: old
+TABLE users ORDER BY lower(full_name), id
+
+-- shape: new
+TABLE items ORDER BY -price, id LIMIT (SELECT count(*) FROM items WHERE code > 'sku:E')
+
+-- shape: new
+SELECT first_name FROM people a JOIN people b USING (first_name), users
+
+-- shape: new
+SELECT (SELECT full_name FROM users WHERE users.id = 1) FROM people ORDER BY people.id
+
+-- shape: new
+INSERT INTO items (id, code) VALUES (1, 'sku:q') ON CONFLICT (id) DO UPDATE SET code = excluded.sku
+
+-- shape: new
+INSERT INTO items (id, code) VALUES (1, 'sku:q') ON CONFLICT (id) DO UPDATE SET code = upper(excluded.code) || sku
+
+-- shape: old
+INSERT INTO users AS set (id, full_name) VALUES (1, 'a b') ON CONFLICT (id) DO UPDATE SET full_name = set.full_name || 'c', age = 4 RETURNING set.*
+
+-- shape: old
+UPDATE users AS set SET full_name = set.full_name || ' ' || set.id, age = 4 WHERE set.id < 3
+
+-- shape: old
+INSERT INTO users (id, full_name, age) SELECT id + 100, note when, user_id end FROM orders
+
+-- shape: old
+INSERT INTO users (id, full_name, age) SELECT DISTINCT id + 100, ('x y') when, -5 "end" FROM orders
+
+-- shape: old
+SELECT full_name::timestamp with time zone FROM users WHERE false
+
+-- shape: old
+SELECT full_name::varchar(30) COLLATE "C" FROM users UNION SELECT note FROM orders ORDER BY 1
+
+-- shape: old
+SELECT full_name LIMIT 1
+
+-- shape: old
+SELECT "users" . /* . */ "full_name" -- , FROM
+, U&"f\0075ll_name" FROM users ORDER BY id
+
+-- shape: old
+SELECT $$full_name FROM$$, E'\'full_name', full_name, U&'\0041' FROM /* żółć */ users WHERE full_name = 'Żółć Jaźń' OR nosuch
+
+-- shape: old
+UPDATE users SET full_name = (CASE WHEN age IS DISTINCT FROM 1 THEN extract(year FROM created)::text ELSE substring(full_name FROM 1 FOR 2) END), age = age OPERATOR(pg_catalog.+) 1, nick = trim(BOTH FROM nick) FROM (SELECT 1 AS one) AS s WHERE id < 5
+
+-- shape: old
+UPDATE users SET full_name = CASE id WHEN 1 THEN 'a b' ELSE full_name END || CASE WHEN true THEN '' END WHERE id < 3 RETURNING CASE WHEN id = 1 THEN 'x' ELSE full_name END
+
+-- shape: old
+SELECT *, full_name AS "from", full_name "order", full_name AS end, full_name select FROM users ORDER BY "from", id
+
+-- shape: old
+SELECT full_name "as" FROM users GROUP BY "as" ORDER BY "as"
+
+-- shape: old
+SELECT j.id, full_name FROM users JOIN orders USING (id) AS j ORDER BY j.id

@@ -83,3 +83,19 @@ SELECT full_name FROM users, pg_stat_activity
 -- reason: VALUES with more than rows
 -- shape: new
 INSERT INTO users (id, first_name) VALUES (70, 'a'), (71, 'b') ORDER BY 1
+
+-- reason: a merged column that another table has as well
+SELECT * FROM users JOIN orders USING (id), people
+
+-- reason: a name that only a hidden column answers to
+-- shape: new
+SELECT (SELECT full_name FROM users WHERE users.id = 1) FROM people a JOIN people b USING (full_name)
+
+-- shape: new
+SELECT full_name FROM users, people AS full_name
+
+-- shape: new
+SELECT (SELECT full_name FROM users WHERE users.id = 1) FROM people a NATURAL JOIN people b
+
+-- shape: new
+SELECT 1 AS full_name, 2 AS full_name, count(*) FROM users GROUP BY full_name
