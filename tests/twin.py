@@ -174,7 +174,8 @@ class Twin:
             if result.status == pq.ExecStatus.COMMAND_OK:
                 described = pgconn.describe_prepared(b"")
                 types = tuple(described.param_type(i) for i in range(described.nparams))
-                result = pgconn.exec_prepared(b"", [None if p is None else p.encode() for p in parameters])
+                values: list[Any] = [None if p is None else p.encode() for p in parameters]
+                result = pgconn.exec_prepared(b"", values)
         else:
             result = pgconn.exec_(sent.encode())
         if result.status in (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE):
