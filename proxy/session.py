@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import partial
-from typing import Final, assert_never, cast
+from typing import Final, assert_never
 
 import structlog
 
@@ -19,6 +19,7 @@ from proxy.conversation.opening import Answer, Begin, Opening, Reject, UnknownSh
 from proxy.conversation.settings import Settings
 from proxy.conversation.statements import Planner
 from proxy.dialer import Dialer, keep_alive
+from proxy.ends import End
 from proxy.errors import ServerUnreachable
 from proxy.pins import Pins
 from proxy.wire.messages import ADMIN_SHUTDOWN, CONNECTION_FAILURE, error_response, message
@@ -26,9 +27,6 @@ from proxy.wire.startup import CancelRequest, StartupMessage
 from rules.migration import Client
 from rules.phases import Shape
 
-#: Per direction: beyond `high` the other side is not read any more, until less than `low` is left to write.
-_WRITE_HIGH_BYTES: Final = 256 << 10
-_WRITE_LOW_BYTES: Final = 64 << 10
 #: What is read and thrown away for a client that is gone, before the server connection is cut.
 _ORPHAN_BYTES: Final = 1 << 20
 _TERMINATE: Final = message(b"X", b"")
@@ -63,64 +61,12 @@ class _Progress(Enum):
     OVER = auto()
 
 
-class _Side(asyncio.Protocol):
-    """One of the two sockets; the session does the thinking."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self.transport: asyncio.Transport | None = None
-        #: Its write buffer is full.
-        self.blocked = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports do not derive from asyncio's.
-        self.transport = cast(asyncio.Transport, transport)
-        self.transport.set_write_buffer_limits(_WRITE_HIGH_BYTES, _WRITE_LOW_BYTES)
-
-    def pause_writing(self) -> None:
-        self.blocked = True
-        self._session.regulate()
-
-    def resume_writing(self) -> None:
-        self.blocked = False
-        self._session.regulate()
-
-    def write(self, data: bytes) -> None:
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.write(data)
-
-    def end_of_data(self) -> None:
-        """Nothing more will be written; what comes from there is still read."""
-        if self.transport is not None and not self.transport.is_closing():
-            try:
-                self.transport.write_eof()
-            except OSError:
-                self.transport.abort()
-
-    def close(self) -> None:
-        """After what is still to be written."""
-        if self.transport is not None:
-            self.transport.close()
-
-    def abort(self) -> None:
-        if self.transport is not None:
-            self.transport.abort()
-
-    def read(self, wanted: bool) -> None:
-        transport = self.transport
-        if transport is None or transport.is_closing() or transport.is_reading() == wanted:
-            return
-        if wanted:
-            transport.resume_reading()
-        else:
-            transport.pause_reading()
-
-
-class ClientSide(_Side):
+class ClientSide(End):
     """The factory's product for a listener: makes its own session."""
 
     def __init__(self, gateway: Gateway, shape: Shape) -> None:
-        super().__init__(Session(gateway, shape, self))
+        self._session = Session(gateway, shape, self)
+        super().__init__(self._session.regulate)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -137,7 +83,11 @@ class ClientSide(_Side):
         self._session.client_lost()
 
 
-class _ServerSide(_Side):
+class _ServerSide(End):
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        super().__init__(session.regulate)
+
     def data_received(self, data: bytes) -> None:
         self._session.server_data(data)
 
@@ -159,7 +109,7 @@ class Session:
     def __init__(self, gateway: Gateway, shape: Shape, client: ClientSide) -> None:
         self._gateway = gateway
         self._shape = shape
-        self._client: _Side = client
+        self._client: End = client
         self._server: _ServerSide | None = None
         self._progress = _Progress.OPENING
         self._opening: Opening | None = Opening()

@@ -1,0 +1,68 @@
+"""One end of a session: a socket that says when it takes no more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, cast
+
+#: Per direction: beyond `high` the other side is not read any more, until less than `low` is left to write.
+_WRITE_HIGH_BYTES: Final = 256 << 10
+_WRITE_LOW_BYTES: Final = 64 << 10
+
+
+class End(asyncio.Protocol):
+    """Derive from it what is done with the data.
+
+    Args:
+        changed: called when `blocked` has changed.
+    """
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        self._changed = changed
+        self.transport: asyncio.Transport | None = None
+        #: Its write buffer is full.
+        self.blocked = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports do not derive from asyncio's.
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(_WRITE_HIGH_BYTES, _WRITE_LOW_BYTES)
+
+    def pause_writing(self) -> None:
+        self.blocked = True
+        self._changed()
+
+    def resume_writing(self) -> None:
+        self.blocked = False
+        self._changed()
+
+    def write(self, data: bytes) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(data)
+
+    def end_of_data(self) -> None:
+        """Nothing more will be written; what comes from there is still read."""
+        if self.transport is not None and not self.transport.is_closing():
+            try:
+                self.transport.write_eof()
+            except OSError:
+                self.transport.abort()
+
+    def close(self) -> None:
+        """After what is still to be written."""
+        if self.transport is not None:
+            self.transport.close()
+
+    def abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+    def read(self, wanted: bool) -> None:
+        transport = self.transport
+        if transport is None or transport.is_closing() or transport.is_reading() == wanted:
+            return
+        if wanted:
+            transport.resume_reading()
+        else:
+            transport.pause_reading()
