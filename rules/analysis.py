@@ -143,7 +143,7 @@ def star_outputs(star: Sequence[StarItem]) -> list[Output]:
             outputs.append((item.column, None))
         elif item.column:
             outputs.append((item.column, (item.entry.columns or {}).get(item.column)))
-        elif item.entry.columns is None:
+        elif item.entry.columns is None or item.entry.open_ended:
             outputs.append(None)
         else:
             outputs += [(name.rstrip(_AGAIN), patch) for name, patch in item.entry.columns.items()]
@@ -157,7 +157,7 @@ def without(star: list[StarItem], merged: set[str]) -> list[StarItem]:
         if item.entry is None or item.column:
             if item.column not in merged:
                 rest.append(item)
-        elif item.entry.columns is None:
+        elif item.entry.columns is None or item.entry.open_ended:
             rest.append(item)
         else:
             rest += [StarItem(item.entry, name) for name in item.entry.columns if name not in merged]

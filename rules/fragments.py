@@ -22,7 +22,15 @@ class Span:
     end: int
 
 
-Piece = str | Span
+@dataclass(frozen=True, slots=True)
+class At:
+    """Literal SQL that stands for what the client wrote at `position`: errors point there."""
+
+    text: str
+    position: int
+
+
+Piece = str | Span | At
 Pieces = tuple[Piece, ...]
 
 
@@ -118,6 +126,8 @@ class Edits:
             for piece in edit.pieces:
                 if isinstance(piece, Span):
                     runs += self._render(piece.start, piece.end, excluded=edit)
+                elif isinstance(piece, At):
+                    runs.append(_Run(piece.text, piece.position, False))
                 elif piece:
                     runs.append(_Run(piece, edit.start, False))
             at = max(at, edit.end)

@@ -23,12 +23,14 @@ def function_entry(lookup: Lookup, body: Node) -> Entry:
     function = string(calls[0][1]["funcname"][-1])
     columns = lookup.snapshot.catalog.function_columns.get(function, frozenset())
     arguments = calls[0][1].get("args", [])
-    if function == "unnest" and len(arguments) > 1 and not names:
-        return Entry(name or function, None)
+    if function == "unnest" and len(arguments) > 1:
+        if len(names) < len(arguments):
+            return Entry(name or function, None)
+        columns = frozenset()  # with several arguments they are arrays, never a tsvector
     found = [*names, *columns, *(["ordinality"] if body.get("ordinality") else [])]
     if not names and not columns:
         found.insert(0, name or function)
-    return Entry(name or function, dict.fromkeys(found))
+    return Entry(name or function, dict.fromkeys(found), open_ended=bool(columns))
 
 
 def check_join(source: SourceText, lookup: Lookup, body: Node, managed: list[Entry], using: list[str]) -> None:

@@ -24,7 +24,7 @@ class Entry:
 
     `columns` maps what a client sees to the patch that its description needs (None: the server describes it right);
     it is None itself where the columns cannot be known. `hidden` are names that the server would find here and
-    this client must not.
+    this client must not. `open_ended`: there may be fewer columns than these (overloaded functions).
     """
 
     name: str | None
@@ -33,6 +33,7 @@ class Entry:
     table: TableName | None = None
     hidden: frozenset[str] = frozenset()
     qualified_only: bool = False
+    open_ended: bool = False
 
     @property
     def qualifier(self) -> str:
@@ -149,6 +150,8 @@ class Lookup:
                         "Write the table's name or alias in front of the column.",
                         position=position,
                     )
+                if (owners[0].managed or captured) and name in self.interesting:
+                    self._check_alias(level, owners[0], name, position)
                 return Found(owners[0], captured)
             uncertain = uncertain or unknown
             scope = scope.parent
@@ -157,6 +160,15 @@ class Lookup:
         if captured:
             raise _unclear(name, position)
         return None
+
+    def _check_alias(self, level: Level, owner: Entry, name: str, position: int) -> None:
+        """The rewriting puts the owner's name in front of the column, so that name must reach the owner from here."""
+        if owner.name is not None and self.entry(level, owner.name) is not owner:
+            raise Refusal(
+                f'"{name}" belongs to an outer "{owner.name}", which an inner item of FROM hides',
+                "Give one of the two another alias.",
+                position=position,
+            )
 
     def _check_merged(self, scope: Level, name: str, position: int, captured: bool) -> None:
         """A column that JOIN USING merged has no name but the bare one, which another entry may have as well."""

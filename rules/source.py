@@ -23,8 +23,14 @@ _EXPRESSION_ENDS = frozenset(
     "WHERE GROUP_P HAVING WINDOW UNION INTERSECT EXCEPT ORDER LIMIT OFFSET FETCH FOR INTO RETURNING ON AS FROM"
     " WHEN".split()
 )
-_OPENS = {"ASCII_40", "ASCII_91", "CASE"}
-_CLOSES = {"ASCII_41", "ASCII_93", "END_P"}
+_OPENS = {"ASCII_40", "ASCII_91"}
+_CLOSES = {"ASCII_41", "ASCII_93"}
+_OPERATORS = {"LESS_EQUALS", "GREATER_EQUALS", "NOT_EQUALS", "EQUALS_GREATER", "COLON_EQUALS"}
+#: Words after which CASE begins an expression.
+_CASE_FOLLOWS = frozenset(
+    "SELECT DISTINCT ALL WHEN THEN ELSE AND OR NOT WHERE ON HAVING BY LIKE ILIKE TO ESCAPE BETWEEN SYMMETRIC"
+    " ASYMMETRIC FROM RETURNING LIMIT OFFSET VALUES".split()
+)
 COMMA, DOT, STAR, OPEN, CLOSE, SEMICOLON, EQUALS = (f"ASCII_{ord(c)}" for c in ",.*();=")
 
 
@@ -103,14 +109,20 @@ class SourceText:
         return index
 
     def expression_end(self, index: int) -> int:
-        """Index of the token that ends the expression: a comma, a clause's keyword, a closing parenthesis, the end."""
-        depth = 0
+        """Index of the token that ends the expression: a comma, a clause's keyword, a closing parenthesis, the end.
+
+        A bare label (`SELECT a b`) counts to the expression, unless it is one of the words CASE, END and WHEN.
+        """
+        depth = cases = 0
+        first = index
         while index < len(self.tokens):
             kind = self.tokens[index].kind
-            if depth == 0:
-                if kind in (COMMA, SEMICOLON) or kind in _CLOSES:
-                    return index
-                if kind in _EXPRESSION_ENDS and not self._belongs_to_expression(index):
+            if depth == 0 and self.kind(index - 1) != DOT:  # after a dot it is a column called like a keyword
+                if kind == "CASE" and (index == first or self._may_precede_case(index - 1)):
+                    cases += 1
+                elif kind == "END_P" and cases:
+                    cases -= 1
+                elif cases == 0 and self._ends_expression(index):
                     return index
             depth += self._turn(index)
             index += 1
@@ -132,18 +144,20 @@ class SourceText:
 
     def _turn(self, index: int) -> int:
         kind = self.tokens[index].kind
-        # CASE and END are fully reserved, so they pair like parentheses; after a dot or as a label they are names.
-        if kind in ("CASE", "END_P") and self.kind(index - 1) in (DOT, "AS"):
-            return 0
         return (kind in _OPENS) - (kind in _CLOSES)
 
-    def _belongs_to_expression(self, index: int) -> bool:
+    def _may_precede_case(self, index: int) -> bool:
+        """Whether CASE behind this token begins an expression. CASE is fully reserved, but may be a bare label."""
+        kind = self.tokens[index].kind
+        is_operator = kind.startswith("ASCII_") or kind.endswith("Op") or kind in _OPERATORS
+        return (is_operator and kind not in _CLOSES) or kind in _CASE_FOLLOWS
+
+    def _ends_expression(self, index: int) -> bool:
         kind, before = self.tokens[index].kind, self.kind(index - 1)
-        return (
-            (kind == "FROM" and before == "DISTINCT")  # a IS DISTINCT FROM b
-            or (kind == "GROUP_P" and before == "WITHIN")  # percentile_cont(…) WITHIN GROUP (…)
-            or before == DOT  # a column called like a keyword
-        )
+        if kind in (COMMA, SEMICOLON, "CASE", "END_P") or kind in _CLOSES:
+            return True
+        inside = (kind == "FROM" and before == "DISTINCT") or (kind == "GROUP_P" and before == "WITHIN")
+        return kind in _EXPRESSION_ENDS and not inside  # a IS DISTINCT FROM b; percentile_cont(…) WITHIN GROUP (…)
 
 
 def walk(node: Any) -> Iterator[tuple[str, Node]]:

@@ -177,7 +177,10 @@ class RandomSql:
         reference = self._reference(kind, scope)
         if depth <= 0 or self._maybe(0.35):
             return reference if reference is not None and self._maybe(0.85) else self._literal(kind)
-        e = lambda k: self._expr(k, scope, depth - 1)  # noqa: E731
+
+        def e(k: str) -> str:
+            return self._expr(k, scope, depth - 1)
+
         common: list[Callable[[], str]] = [
             lambda: f"coalesce({e(kind)}, {self._literal(kind)})",
             lambda: f"CASE WHEN {e(BOOL)} THEN {e(kind)} ELSE {e(kind)} END",
@@ -240,7 +243,9 @@ class RandomSql:
         return self.rng.choice([*(common if kind != BOOL or self._maybe(0.2) else []), *own[kind], *own[kind]])()
 
     def _conditions(self, scope: _Scope, depth: int) -> list[Callable[[], str]]:
-        e = lambda k: self._expr(k, scope, depth - 1)  # noqa: E731
+        def e(k: str) -> str:
+            return self._expr(k, scope, depth - 1)
+
         kind = self.rng.choice([INT, TEXT, TEXT, NUM])
         return [
             lambda: f"{e(kind)} {self.rng.choice(['=', '<>', '<', '>=', '!='])} {e(kind)}",
@@ -642,7 +647,10 @@ class RandomSql:
                 return f"${len(self._parameters)}"
         simple = self._maybe(0.45)
         kind = next(t for cols in self._tables.values() for n, t in cols if n == column)
-        e = lambda: self._expr(kind, scope, depth)  # noqa: E731
+
+        def e() -> str:
+            return self._expr(kind, scope, depth)
+
         match column:
             case "first_name":
                 if simple:

@@ -153,7 +153,8 @@ class Twin:
         ordered: bool | None = None,
     ) -> Answer:
         sent, positions = sql, None
-        patches: tuple[FieldPatch | None, ...] = ()
+        head: tuple[FieldPatch | None, ...] = ()
+        tail: tuple[FieldPatch | None, ...] = ()
         if rewrite:
             decided = plan(sql, self.snapshot, self.client)
             match decided:
@@ -164,7 +165,8 @@ class Twin:
                     )
                 case Rewrite():
                     sent, positions = decided.sql, decided.positions
-                    patches = decided.results[-1].head if decided.results and decided.results[-1] else ()
+                    if decided.results and decided.results[-1]:
+                        head, tail = decided.results[-1].head, decided.results[-1].tail
                 case Untouched():
                     pass
         pgconn = connection.pgconn
@@ -187,7 +189,9 @@ class Twin:
             return Answer("refused", (), (), state, position, pgconn.error_message.decode() + f"\n    sent: {sent}")
         columns = []
         for i in range(result.nfields):
-            patch: FieldPatch | None = patches[i] if i < len(patches) else None
+            patch = head[i] if i < len(head) else None
+            if i >= result.nfields - len(tail):
+                patch = tail[i - result.nfields + len(tail)]
             name = (result.fname(i) or b"").decode()
             origin = (result.ftable(i), result.ftablecol(i))
             typmod = result.fmod(i)

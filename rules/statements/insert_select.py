@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rules.errors import Refusal
-from rules.fragments import Piece, Pieces, Span, joined
+from rules.fragments import At, Piece, Pieces, Span, joined
 from rules.source import Node, unwrap
 from rules.statements.insertion import ROW, Insertion, base_type
 from rules.statements.mirror import Value, is_simple, is_untyped
@@ -64,7 +64,8 @@ class SelectRewriting:
         self._type_constants(select)
         start, end = self._insertion.source.span(self._insertion.layout.body, self._insertion.layout.end)
         once = [n for n, v in omitted.items() if not v.simple]
-        raw: dict[str, Pieces] = {n: (f"{ROW}.c{i}",) for i, n in enumerate(self._insertion.names)}
+        places = self._places(select, start)
+        raw: dict[str, Pieces] = {n: (At(f"{ROW}.c{i}", places[i]),) for i, n in enumerate(self._insertion.names)}
         raw |= {n: (f"{ROW}.d{i}",) for i, n in enumerate(once)}
         raw |= {n: v.pieces for n, v in omitted.items() if v.simple}
         typed = {n: ("((", *raw[n], f")::{self._insertion.column(n).type})") for n in self._insertion.needs}
@@ -78,10 +79,17 @@ class SelectRewriting:
         self._insertion.replace_list(listed)
         self._insertion.edits.replace(start, end, "SELECT ", *joined(", ", selected), " FROM ", *row)
 
+    def _places(self, select: Node, start: int) -> list[int]:
+        """Where each column of the query stands in the client's text; the query's start where that is not clear."""
+        targets = select.get("targetList", [])
+        if any(_is_star(t) for t in targets) or len(targets) != len(self._insertion.names):
+            return [start] * len(self._insertion.names)
+        return [self._insertion.source.location(t["ResTarget"]) for t in targets]
+
     def _type_constants(self, select: Node) -> None:
         """Untyped constants take the column's type at the top of INSERT … SELECT; in a sub-select they are text."""
-        if select.get("op", "SETOP_NONE") != "SETOP_NONE":
-            return  # already text by the rules of set operations
+        if select.get("op", "SETOP_NONE") != "SETOP_NONE" or select.get("distinctClause") == [{}]:
+            return  # already text by the rules of set operations and of DISTINCT
         targets = select.get("targetList", [])
         if any(_is_star(t) for t in targets[:-1]) and any(is_untyped(t["ResTarget"].get("val", {})) for t in targets):
             raise Refusal("an INSERT … SELECT with * in front of a constant is not supported yet", "Name the columns.")
@@ -91,7 +99,7 @@ class SelectRewriting:
                 continue
             first = self._insertion.source.token_at(self._insertion.source.location(body))
             after = self._insertion.source.expression_end(first)
-            if "name" in body and self._insertion.source.kind(after) != "AS":
+            if "name" in body and self._insertion.source.kind(after) not in ("AS", "CASE", "END_P", "WHEN"):
                 after -= 1
             start, end = self._insertion.source.span(first, after)
             self._insertion.edits.replace(

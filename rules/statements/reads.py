@@ -69,7 +69,9 @@ def _star_sql(star: Star, shape: Shape) -> str:
             items += [_output(entry, column, shape) for column in entry.columns]
         elif entry.columns is not None and not entry.columns:
             continue
-        elif entry.name is None or (entry.columns is None and several and any(i.entry is None for i in star.items)):
+        elif entry.name is None or (
+            (entry.columns is None or entry.open_ended) and several and any(i.entry is None for i in star.items)
+        ):
             raise Refusal(
                 "this * stands for columns of which not all are known",
                 "Name the columns, or write alias.* for each table.",

@@ -357,3 +357,40 @@ SELECT full_name "as" FROM users GROUP BY "as" ORDER BY "as"
 
 -- shape: old
 SELECT j.id, full_name FROM users JOIN orders USING (id) AS j ORDER BY j.id
+
+-- shape: old
+INSERT INTO items (id, sku) SELECT DISTINCT 300, 'P-1' FROM people RETURNING *
+
+-- shape: old
+INSERT INTO items (id, price_cents) SELECT DISTINCT ON (id) id + 300, '12' FROM people RETURNING *
+
+SELECT items.*, k.* FROM unnest(ARRAY[1, 2], ARRAY['a', 'b']) AS k (k0, k1) JOIN items ON k0 = items.id ORDER BY 1
+
+SELECT * FROM unnest(ARRAY[1, 2], ARRAY['a', 'b']) AS k (k0, k1) JOIN items ON k0 = items.id ORDER BY 1
+
+SELECT * FROM unnest(ARRAY[1, 2]) AS k (k0) JOIN items ON k0 = items.id ORDER BY 1
+
+-- shape: old
+INSERT INTO users (id, full_name, age) SELECT id + 100, 'x y' case, user_id FROM orders
+
+-- shape: old
+INSERT INTO users (id, full_name, age) SELECT id + 100, note, user_id case FROM orders WHERE CASE WHEN id > 1 THEN true END
+
+-- shape: old
+INSERT INTO users (id, full_name, age) SELECT DISTINCT id + 100, 'x y' case, user_id FROM orders
+
+-- shape: old
+INSERT INTO items (id, price_cents) SELECT DISTINCT ON (1) 100 AS a, -5 end
+
+-- shape: old
+INSERT INTO users (id, full_name) VALUES (300, (SELECT note case FROM orders WHERE id = 1))
+
+-- shape: old
+INSERT INTO users (id, full_name) VALUES (300, 'a b' || CASE WHEN true THEN CASE 1 WHEN 1 THEN 'c' END || 'd' ELSE '' END)
+
+-- shape: old
+UPDATE users SET full_name = (SELECT note end FROM orders WHERE orders.id = users.id), age = -CASE WHEN age > 40 THEN 1 ELSE 2 END RETURNING full_name case, CASE WHEN true THEN full_name ELSE full_name END end
+
+-- shape: old
+-- params: 2 | 205
+INSERT INTO items (id, user_id, price_cents) SELECT DISTINCT 300, $1, $2 FROM people

@@ -99,3 +99,10 @@ SELECT (SELECT full_name FROM users WHERE users.id = 1) FROM people a NATURAL JO
 
 -- shape: new
 SELECT 1 AS full_name, 2 AS full_name, count(*) FROM users GROUP BY full_name
+
+-- reason: the alias of an outer table that an inner one hides
+-- shape: old
+SELECT id FROM users x WHERE EXISTS (SELECT 1 FROM orders x WHERE note = full_name)
+
+-- shape: new
+SELECT id FROM people x WHERE EXISTS (SELECT 1 FROM users x WHERE full_name = 'Plato')
