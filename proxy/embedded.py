@@ -160,7 +160,7 @@ class PostgresServer:
         if self._runs_as is not None:
             account = pwd.getpwnam(self._runs_as)
             os.chown(self.directory, account.pw_uid, account.pw_gid)
-            self._make_binaries_reachable()
+            self._make_binaries_reachable(account)
         password = self.directory / "password"
         password.write_text("postgres\n")
         password.chmod(0o644)
@@ -178,14 +178,21 @@ class PostgresServer:
         with (self._data / "postgresql.conf").open("a") as file:
             file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
 
-    def _make_binaries_reachable(self) -> None:
-        """Copy the installation if the unprivileged user may not get to it (a home directory, say)."""
+    def _make_binaries_reachable(self, account: pwd.struct_passwd) -> None:
+        """Copy the installation if the unprivileged user may not get to it (in root's home directory, say)."""
         try:
-            self._run("postgres", "--version")
-        except PermissionError:
+            self._run("initdb", "--version")
+        except (PermissionError, EmbeddedPostgresError):
+            install, package = self.bin.parent, self.bin.parent.parent
             copy = self.directory / "install"
-            shutil.copytree(self.bin.parent, copy, symlinks=True)
-            self.bin = copy / "bin"
+            # The programs find their libraries relative to themselves, in a folder beside the package.
+            libraries = package.with_name(f"{package.name}.libs")
+            shutil.copytree(install, copy / package.name / install.name, symlinks=True)
+            if libraries.exists():
+                shutil.copytree(libraries, copy / libraries.name, symlinks=True)
+            for path in (copy, *copy.rglob("*")):
+                os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
+            self.bin = copy / package.name / install.name / "bin"
 
     def _pg_ctl(self, action: str, *arguments: str) -> None:
         try:

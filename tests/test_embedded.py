@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from proxy.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from proxy.embedded import EmbeddedPostgres, EmbeddedPostgresError, PostgresServer
 from tests.conftest import ALL_SERVERS, Database, Server
 
 STARTUP_THEN_WAIT = """
@@ -69,3 +71,19 @@ def test_an_unknown_version_is_one_clear_message() -> None:
 def test_a_server_that_cannot_start_shows_its_log() -> None:
     with pytest.raises(EmbeddedPostgresError, match="invalid value for parameter"):
         EmbeddedPostgres(18, settings={"shared_buffers": "lots"}).__enter__()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's PostgreSQL runs as somebody else")
+def test_root_can_use_binaries_that_nobody_else_may_reach(tmp_path: Path) -> None:
+    wheel = EmbeddedPostgres(18)
+    wheel.close()
+    package = wheel.bin.parent.parent
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    (private / package.name).mkdir()
+    shutil.copytree(wheel.bin.parent, private / package.name / wheel.bin.parent.name, symlinks=True)
+    shutil.copytree(package.with_name(f"{package.name}.libs"), private / f"{package.name}.libs")
+    with PostgresServer(private / package.name / wheel.bin.parent.name / "bin", 18) as server:
+        assert private not in server.bin.parents
+        with psycopg.connect(server.url()) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
