@@ -90,7 +90,7 @@ class Fuzzer:
             managed = self._transcript(twin, made, rewrite=True)
             if managed[0][1].by_planner and managed[0][1].sqlstate == FEATURE_NOT_SUPPORTED:
                 if direct[0][1].sqlstate is None:
-                    report.refused[re.sub(r'"[^"]*"|\(\w+\)\.\S+', "…", managed[0][1].message)] += 1
+                    report.refused[re.sub(r'^migration [^:]*: |"[^"]*"|\(\w+\)\.\S+', "…", managed[0][1].message)] += 1
                 continue
             if managed[0][1].by_planner and direct[0][1].sqlstate is not None:
                 continue  # of several mistakes each side names the one that it meets first

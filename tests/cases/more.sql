@@ -394,3 +394,6 @@ UPDATE users SET full_name = (SELECT note end FROM orders WHERE orders.id = user
 -- shape: old
 -- params: 2 | 205
 INSERT INTO items (id, user_id, price_cents) SELECT DISTINCT 300, $1, $2 FROM people
+
+-- shape: old
+UPDATE users SET (age, full_name) = (CASE CASE WHEN age > 40 THEN 'a' END WHEN 'a' THEN age END, nick || ' x') WHERE id < 5 RETURNING CASE CASE WHEN true THEN 'z' END WHEN full_name THEN 'n' ELSE full_name END
