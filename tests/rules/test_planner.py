@@ -190,6 +190,15 @@ def test_what_does_not_parse_is_answered_in_postgresqls_words(sql: str, message:
     assert (found.sqlstate, found.message, found.position) == ("42601", message, position)
 
 
+def test_a_defect_of_ours_refuses_the_statement(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise IndexError("list index out of range")
+
+    monkeypatch.setattr("rules.planner.rewrite_reads", broken)
+    found = refusal("SELECT full_name FROM users", "reading_new").refusal
+    assert (found.sqlstate, "IndexError" in found.message) == ("0A000", True)
+
+
 def test_deep_and_large_texts_end_in_an_answer() -> None:
     known = snapshot("writing_both")
     deep = "SELECT full_name FROM users WHERE id = " + "+".join(["1"] * 3000)
