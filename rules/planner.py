@@ -49,7 +49,7 @@ def plan(sql: str, snapshot: Snapshot, client: Client) -> Plan:
         return _refuse(refusal, planner.migrations() or names)
     except RecursionError:
         return _refuse(Refusal(_TOO_DEEP, "Split it into smaller ones."), names)
-    except Exception as error:  # noqa: BLE001 - the last net: a mistake of ours must not let a statement through
+    except Exception as error:  # the last net: a mistake of ours must not let a statement through
         what = f"the statement could not be rewritten because of a defect in pgjanus ({type(error).__name__}: {error})"
         return _refuse(Refusal(what, "Please report this statement as a bug."), names)
 
