@@ -43,6 +43,8 @@ def start_demo(temporary: Path, output: Path) -> subprocess.Popen[bytes]:
             stdout=file,
             stderr=subprocess.STDOUT,
             env={**os.environ, "TMPDIR": str(temporary)},
+            # A shell that runs the tests in the background makes them, and what they start, deaf to SIGINT.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
 
 
