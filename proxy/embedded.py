@@ -15,7 +15,6 @@ import importlib.util
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
 
+from proxy.ports import free_ports
 from rules.errors import PgjanusError
 
 #: For servers whose data nobody needs after a crash of the machine; a crash of PostgreSQL itself loses nothing.
@@ -107,7 +107,7 @@ class PostgresServer:
             self._initialise()
         # Between finding a free port and using it somebody else may take it.
         for attempt in range(1 if self.port else _START_ATTEMPTS, 0, -1):
-            port = self.port or _free_port()
+            port = self.port or free_ports(1)[0]
             try:
                 self._pg_ctl("start", "--log", str(self.directory / "log"), "--options", f"-p {port}")
             except EmbeddedPostgresError:
@@ -265,10 +265,3 @@ class SystemPostgres(PostgresServer):
             for path in cls.ROOT.glob("*/bin/postgres")
             if path.parent.parent.name.isdigit() and (path.parent / "initdb").exists()
         )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

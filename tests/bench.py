@@ -15,7 +15,8 @@ from contextlib import contextmanager
 import click
 
 from proxy.embedded import NOT_DURABLE, EmbeddedPostgres
-from tests.conftest import free_ports, port_accepts
+from proxy.ports import free_ports
+from tests.conftest import port_accepts
 
 _SECONDS = 5
 _CLIENTS = 8

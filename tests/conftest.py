@@ -22,6 +22,7 @@ import psycopg
 import pytest
 
 from proxy.embedded import NOT_DURABLE, EmbeddedPostgres, PostgresServer, SystemPostgres
+from proxy.ports import free_ports
 
 Server = PostgresServer
 
@@ -155,15 +156,6 @@ def start_proxy() -> Iterator[StartProxy]:
         if proxy.process.poll() is None:
             proxy.stop()
         proxy.log_file.close()
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports on 127.0.0.1 that nobody listens on right now."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
 
 
 def port_accepts(port: int) -> bool:

@@ -92,7 +92,7 @@ SELECT * FROM users JOIN orders USING (id), people
 SELECT (SELECT full_name FROM users WHERE users.id = 1) FROM people a JOIN people b USING (full_name)
 
 -- shape: new
-SELECT full_name FROM users, people AS full_name
+SELECT full_name FROM users, orders AS full_name
 
 -- shape: new
 SELECT (SELECT full_name FROM users WHERE users.id = 1) FROM people a NATURAL JOIN people b

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Database, free_ports, port_accepts
+from proxy.ports import free_ports
+from tests.conftest import Database, port_accepts
 
 README = Path(__file__).parent.parent.parent / "README.md"
 _BLOCK = re.compile(r"<!-- quick start(: settings)? -->\n```sh\n(.*?)```", re.DOTALL)

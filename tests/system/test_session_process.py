@@ -18,7 +18,8 @@ import pytest
 from click.testing import CliRunner
 
 import proxy.cli.serve
-from tests.conftest import Database, RunningProxy, StartProxy, free_ports
+from proxy.ports import free_ports
+from tests.conftest import Database, RunningProxy, StartProxy
 from tests.playbook import RawClient, error_of, kinds, local_proxy, query
 
 

@@ -10,9 +10,10 @@ import psycopg
 import pytest
 
 from proxy.config import ClientMatch, Limits, ProxyFile
+from proxy.ports import free_ports
 from proxy.wire.messages import ErrorFields
 from rules.phases import Shape
-from tests.conftest import ALL_SERVERS, Database, Server, free_ports
+from tests.conftest import ALL_SERVERS, Database, Server
 from tests.playbook import (
     NOTHING,
     LocalProxy,
