@@ -59,7 +59,7 @@ async def rollout_that_can_be_cut_off(
         yield rollout, cut_off, connect_again
     finally:
         await rollout.stop()
-        session.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+        session.execute(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
 
 
 async def until(condition: Callable[[], bool]) -> None:
