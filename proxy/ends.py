@@ -23,6 +23,7 @@ class End(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         #: Its write buffer is full.
         self.blocked = False
+        self._ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports do not derive from asyncio's.
@@ -38,12 +39,14 @@ class End(asyncio.Protocol):
         self._changed()
 
     def write(self, data: bytes) -> None:
-        if self.transport is not None and not self.transport.is_closing():
+        """Nothing happens where nothing can be written any more."""
+        if self.transport is not None and not self.transport.is_closing() and not self._ended:
             self.transport.write(data)
 
     def end_of_data(self) -> None:
         """Nothing more will be written; what comes from there is still read."""
         if self.transport is not None and not self.transport.is_closing():
+            self._ended = True
             try:
                 self.transport.write_eof()
             except OSError:
