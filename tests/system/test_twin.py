@@ -6,11 +6,19 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from rules.phases import Phase, Shape
+from rules.phases import LADDERS, Phase, Shape, Strategy
 from tests.conftest import ALL_SERVERS, Server
 from tests.twin import TABLES, Twin, open_twins, phases, policy_name, read_cases
 
 COMBINATIONS = [(p, s) for p in phases() for s in Shape if p.expanded or s is Shape.OLD]
+#: Every policy on the newest server; on the others those of the default strategy, which differ from it only in how
+#: PostgreSQL answers.
+RUNS = [
+    pytest.param(server, combination, id=f"{policy_name(*combination)}-{server}")
+    for server in ALL_SERVERS
+    for combination in COMBINATIONS
+    if server == ALL_SERVERS[0] or combination[0] in LADDERS[Strategy.DUAL_WRITE][1:]
+]
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +28,7 @@ def make_twin(server: Server) -> Iterator[Callable[[Phase, Shape], Twin]]:
         yield make
 
 
-@pytest.mark.parametrize("server", ALL_SERVERS, indirect=True)
-@pytest.mark.parametrize("combination", COMBINATIONS, ids=lambda c: policy_name(*c))
+@pytest.mark.parametrize(("server", "combination"), RUNS, indirect=["server"])
 def test_no_statement_can_tell_a_managed_table_from_its_twin(
     make_twin: Callable[[Phase, Shape], Twin], combination: tuple[Phase, Shape]
 ) -> None:
