@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 from psycopg import pq
 
-from proxy.database import connect, load_catalog
+from proxy.database import connect
 from proxy.embedded import PostgresServer
 from rules import ddl
 from rules.catalog import Catalog
@@ -246,13 +246,13 @@ def open_twins(server: PostgresServer) -> Iterator[Callable[[Phase, Shape], Twin
             direct = open_database(f"twin_{label}", f"schema_{shape.value}.sql")
             managed = open_database(f"managed_{label}", "schema_old.sql")
             url = server.url(f"managed_{label}")
-            catalog = _catalog(url)
+            catalog = read_catalog(url)
             specs = [load_file(CASES / f"{t}.yaml") for t in ("users", "items")]
             if phase.expanded:
                 for spec in specs:
                     relation = catalog.relations[spec.table]
                     expand(managed, ManagedTable(spec.compile(relation), phase, relation))
-                catalog = _catalog(url)
+                catalog = read_catalog(url)
             tables = {}
             for spec in specs:
                 relation = catalog.relations[spec.table]
@@ -273,11 +273,13 @@ def policy_name(phase: Phase, shape: Shape) -> str:
     )
 
 
-def _catalog(url: str) -> Catalog:
+def read_catalog(url: str) -> Catalog:
+    """The catalog as a proxy reads it."""
+
     async def load() -> Catalog:
         connection = await connect(url)
         try:
-            return await load_catalog(connection)
+            return await loadread_catalog(connection)
         finally:
             await connection.close()
 

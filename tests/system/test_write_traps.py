@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable
 from itertools import pairwise
@@ -11,8 +10,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from proxy.database import connect, load_catalog
-from rules.catalog import Catalog
 from rules.loader import load_text
 from rules.migration import Client, ManagedTable
 from rules.phases import Shape, Strategy, phase_named
@@ -20,7 +17,7 @@ from rules.plan import Refuse, Rewrite
 from rules.planner import plan
 from rules.snapshot import Snapshot
 from tests.conftest import ALL_SERVERS, Database
-from tests.twin import expand
+from tests.twin import expand, read_catalog
 
 TOKENS = """
 migration: tokens
@@ -60,11 +57,11 @@ class Managed:
         self.connection = database.connect()
         self.connection.execute(setup.encode())
         spec = load_text(definition, "test.yaml")
-        catalog = _catalog(database.url)
+        catalog = read_catalog(database.url)
         rung = phase_named(strategy, phase)
         relation = catalog.relations[spec.table]
         expand(self.connection, ManagedTable(spec.compile(relation), rung, relation))
-        catalog = _catalog(database.url)
+        catalog = read_catalog(database.url)
         relation = catalog.relations[spec.table]
         self.snapshot = Snapshot(1, catalog, {spec.table: ManagedTable(spec.compile(relation), rung, relation)})
 
@@ -87,17 +84,6 @@ def make(database: Database) -> Make:
         return Managed(database, setup, definition, phase, strategy)
 
     return managed
-
-
-def _catalog(url: str) -> Catalog:
-    async def load() -> Catalog:
-        connection = await connect(url)
-        try:
-            return await load_catalog(connection)
-        finally:
-            await connection.close()
-
-    return asyncio.run(load())
 
 
 TOKEN_TABLE = (
