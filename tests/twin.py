@@ -279,7 +279,7 @@ def read_catalog(url: str) -> Catalog:
     async def load() -> Catalog:
         connection = await connect(url)
         try:
-            return await loadread_catalog(connection)
+            return await load_catalog(connection)
         finally:
             await connection.close()
 
