@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 from psycopg import pq
 
-from proxy.database import connect
+from proxy.database import connect, load_catalog
 from proxy.embedded import PostgresServer
 from rules import ddl
 from rules.catalog import Catalog
