@@ -42,15 +42,16 @@ PINNED = re.compile(r"[a-z0-9._-]+==[A-Za-z0-9.+!-]+")
 
 
 def repository_files() -> list[Path]:
-    """Tracked files, and new ones that are not ignored: a mistake should show before it is committed."""
-    listing = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return [ROOT / name for name in sorted(set(listing.stdout.split("\0"))) if name and (ROOT / name).is_file()]
+    """Tracked files; without git (an unpacked archive) everything that is not hidden or made by a tool."""
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=False, capture_output=True, text=True)
+    if listing.returncode == 0:
+        names = [ROOT / name for name in sorted(listing.stdout.split("\0")) if name]
+    else:
+        made = {"build", "__pycache__"}
+        names = [
+            p for p in sorted(ROOT.rglob("*")) if not any(x[0] == "." or x in made for x in p.relative_to(ROOT).parts)
+        ]
+    return [path for path in names if path.is_file() and not path.parent.name.endswith(".egg-info")]
 
 
 def modules() -> list[Path]:
