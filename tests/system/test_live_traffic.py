@@ -16,8 +16,6 @@ import threading
 import time
 from collections.abc import Callable
 
-import pytest
-
 from rules.phases import CONTRACTED, Shape
 from tests.clients import Asyncpg, Pg8000Prepared, PsycopgExtended, PsycopgPrepared, PsycopgSimple, Row, Session
 from tests.conftest import Database, StartProxy
@@ -235,7 +233,6 @@ def pgjanus(database: Database, *arguments: str) -> str:
     return result.stdout
 
 
-@pytest.mark.parametrize("server", ["18", "16"], indirect=True)
 def test_nothing_is_lost_and_nobody_notices(database: Database, start_proxy: StartProxy) -> None:
     world = World("split_column", database, start_proxy(database))
     world.fill(ROWS, random.Random(7))
