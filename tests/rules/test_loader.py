@@ -248,7 +248,7 @@ def mutated_recipes(draw: st.DrawFn) -> str:
     return text
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(mutated_recipes())
 def test_a_damaged_file_is_never_answered_with_anything_but_a_migration_error(text: str) -> None:
     try:
