@@ -11,8 +11,8 @@ from tests.conftest import ALL_SERVERS, Server
 from tests.twin import TABLES, Twin, open_twins, phases, policy_name, read_cases
 
 COMBINATIONS = [(p, s) for p in phases() for s in Shape if p.expanded or s is Shape.OLD]
-#: Every policy on the newest server; on the others the two in which the default strategy rewrites most, because an older
-#: server differs only in how it answers.
+#: Every policy on the newest server; on the others the two in which the default strategy rewrites most, because an
+#: older server differs only in how it answers.
 RUNS = [
     pytest.param(server, combination, id=f"{policy_name(*combination)}-{server}")
     for server in ALL_SERVERS
