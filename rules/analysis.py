@@ -87,9 +87,6 @@ class Analysis:
     outputs: list[Output] = field(default_factory=list)
     touched: list[Entry] = field(default_factory=list)
 
-    def migrations(self) -> str:
-        return ", ".join(dict.fromkeys(e.managed.migration.name for e in self.touched if e.managed))
-
 
 def alias(body: Node) -> str | None:
     name: str | None = body.get("alias", {}).get("aliasname")

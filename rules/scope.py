@@ -243,10 +243,8 @@ class Analyser:
             if fields and "A_Star" in fields[-1]:
                 outputs += self._star(body, level, star)
                 continue
-            found = self._expressions(target.get("val"), level, ctes)
             is_cast = kind == "TypeCast" and unwrap(body["arg"])[0] == "ColumnRef"
-            if is_cast:
-                found = self._reference(unwrap(body["arg"])[1], level)
+            found = self._expressions(body["arg"] if is_cast else target.get("val"), level, ctes)
             name = label_of(target)
             reference = label_reference(target)
             if reference is not None:
@@ -444,9 +442,7 @@ class Analyser:
         end = source.tokens[source.reference_end(first) - 1].end
         if source.kind(first) == DOT:
             raise Refusal("this way to name a column is not supported", position=start)
-        reference = Reference(start, end, entry, column)
-        if reference not in self.result.references:
-            self.result.references.append(reference)
+        self.result.references.append(Reference(start, end, entry, column))
 
     def _note(self, entry: Entry) -> Entry:
         if entry.managed is not None:

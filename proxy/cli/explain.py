@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +54,7 @@ async def _explain(name: str, sql: str, phase_name: str | None, shape: Shape, ur
     found = []
     for phase in _phases(migration, phase_name, current):
         table = in_phase(migration, phase, catalog.relations[migration.table])
-        relations = {**catalog.relations, migration.table: table.relation}
-        known = Catalog(
-            catalog.server_version,
-            relations,
-            catalog.volatility,
-            catalog.function_columns,
-            catalog.volatile_operators,
-        )
+        known = replace(catalog, relations={**catalog.relations, migration.table: table.relation})
         found.append((phase.name, plan(sql, Snapshot(0, known, {migration.table: table}), Client(shape))))
     return found
 
