@@ -14,7 +14,7 @@ demo: $(STAMP) ## the whole story on an embedded PostgreSQL with live traffic (u
 	@$(BIN)/pgjanus demo
 
 test: $(STAMP) ## every test, on real PostgreSQL servers that it starts by itself
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 lint: $(STAMP) ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
