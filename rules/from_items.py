@@ -1,12 +1,97 @@
-"""Items of FROM that need a look at the catalog: functions, and joins by name."""
+"""Items of FROM: tables, sub-selects, functions and joins. The middle layer of the analysis, see `scope`."""
 
 from __future__ import annotations
 
-from rules.analysis import alias, alias_columns
+from collections.abc import Mapping
+
+from rules.analysis import Columns, StarItem, alias, alias_columns, renamed, star_outputs, without
 from rules.errors import Refusal
-from rules.names import Entry, Lookup
+from rules.names import Entry, Level, Lookup
 from rules.reads import find_column, is_stored
+from rules.references import References
 from rules.source import Node, SourceText, string, unwrap
+
+
+class FromItems(References):
+    """Adds the items of a FROM clause to a level."""
+
+    def _from(self, item: Node, level: Level, ctes: Mapping[str, Columns]) -> tuple[list[Entry], list[StarItem]]:
+        """Add an item of FROM to `level`; returns its entries and what a star takes from it."""
+        kind, body = unwrap(item)
+        match kind:
+            case "JoinExpr":
+                return self._join(body, level, ctes)
+            case "RangeTableSample":
+                self._expressions([body.get("args"), body.get("repeatable")], level, ctes)
+                return self._from(body["relation"], level, ctes)
+            case "RangeVar":
+                entry = self._range_var(body, ctes)
+            case "RangeSubselect":
+                parent = level if body.get("lateral") else level.parent
+                query_kind, query = unwrap(body["subquery"])
+                outputs = self._query(query_kind, query, parent, ctes)
+                entry = Entry(alias(body), renamed(outputs, alias_columns(body)))
+            case "RangeFunction":
+                self._expressions(body.get("functions"), level, ctes)
+                entry = function_entry(self._lookup, body)
+            case _:  # XMLTABLE, JSON_TABLE
+                self._expressions({k: v for k, v in body.items() if k != "alias"}, level, ctes)
+                entry = Entry(alias(body), None)
+        level.entries.append(entry)
+        return [entry], [StarItem(entry)]
+
+    def _range_var(self, body: Node, ctes: Mapping[str, Columns]) -> Entry:
+        name, schema, own = body["relname"], body.get("schemaname"), alias(body)
+        names = alias_columns(body)
+        if schema is None and name in ctes:
+            columns = ctes[name]
+            if names and columns is not None:
+                columns = renamed(list(columns.items()), names)
+            return Entry(own or name, columns)
+        entry = self._note(self._lookup.table_entry(schema, name, own))
+        if entry.managed is not None:
+            if names:
+                raise Refusal(
+                    "column aliases on a managed table are not supported yet",
+                    "Name the columns in a sub-select instead.",
+                    position=self._source.location(body),
+                )
+            return entry
+        if names and entry.columns is not None:
+            return Entry(entry.name, renamed([(n, None) for n in entry.columns], names))
+        return entry
+
+    def _join(self, body: Node, level: Level, ctes: Mapping[str, Columns]) -> tuple[list[Entry], list[StarItem]]:
+        left, left_star = self._from(body["larg"], level, ctes)
+        right, right_star = self._from(body["rarg"], level, ctes)
+        entries, star = left + right, left_star + right_star
+        managed = [e for e in entries if e.managed]
+        using = [string(n) for n in body.get("usingClause", [])]
+        if managed:
+            check_join(self._source, self._lookup, body, managed, using)
+        if "quals" in body:
+            self._expressions(body["quals"], Level(level.parent, entries, dict(level.merged)), ctes)
+        if using:
+            for name in using:
+                level.merged[name] = level.merged.get(name, 0) + 1
+            star = [StarItem(None, name) for name in using] + without(star, set(using))
+        elif body.get("isNatural"):
+            star = [StarItem(Entry(None, None))]
+        if "alias" in body:
+            for entry in entries:
+                level.entries.remove(entry)
+            joined = Entry(alias(body), renamed(star_outputs(star), alias_columns(body)))
+            level.entries.append(joined)
+            return [joined], [StarItem(joined)]
+        if "join_using_alias" in body:
+            name = body["join_using_alias"]["aliasname"]
+            level.entries.append(Entry(name, dict.fromkeys(using), qualified_only=True))
+        return entries, star
+
+    def _note(self, entry: Entry) -> Entry:
+        if entry.managed is not None:
+            self.result.touched.append(entry)
+        return entry
 
 
 def function_entry(lookup: Lookup, body: Node) -> Entry:

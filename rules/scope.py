@@ -1,5 +1,8 @@
 """Analysis: walks a statement once, depth first, and says what every name in it means. It edits nothing.
 
+Three layers, each of which knows only what is below it: queries (here), items of FROM (`from_items`), and the names in
+expressions (`references`), where a sub-select leads back up to the queries.
+
 The result is an `Analysis`: which column references are managed columns, where stars stand and what they stand for,
 which output columns would lose their name, which INSERT/UPDATE nodes write to a managed table, and what the
 statement returns.
@@ -9,43 +12,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from rules.analysis import (
-    QUERIES,
     Analysis,
     Columns,
     Label,
     Output,
     Place,
-    Reference,
     Star,
     StarItem,
     Write,
-    alias,
-    alias_columns,
     bare_name,
     names_of_query,
     renamed,
     star_outputs,
-    without,
 )
 from rules.errors import Refusal
-from rules.from_items import check_join, function_entry
+from rules.from_items import FromItems
 from rules.labels import label_of, label_reference
-from rules.names import Entry, Found, Level, Lookup
-from rules.source import DOT, Node, SourceText, string, unwrap
+from rules.names import Entry, Level
+from rules.source import Node, string, unwrap
 
 _ROW_CLAUSES = ("sortClause", "limitCount", "limitOffset")
 
 
-class Analyser:
+class Analyser(FromItems):
     """One statement of a text; `analyse` may be called once."""
-
-    def __init__(self, source: SourceText, lookup: Lookup) -> None:
-        self._source = source
-        self._lookup = lookup
-        self.result = Analysis()
 
     def analyse(self, kind: str, node: Node) -> Analysis:
         """`kind` is one of QUERIES."""
@@ -279,172 +271,3 @@ class Analyser:
                     )
             self.result.stars.append(Star(start, end, tuple(items)))
         return star_outputs(items)
-
-    # --- FROM ------------------------------------------------------------------------------------------------
-
-    def _from(self, item: Node, level: Level, ctes: Mapping[str, Columns]) -> tuple[list[Entry], list[StarItem]]:
-        """Add an item of FROM to `level`; returns its entries and what a star takes from it."""
-        kind, body = unwrap(item)
-        match kind:
-            case "JoinExpr":
-                return self._join(body, level, ctes)
-            case "RangeTableSample":
-                self._expressions([body.get("args"), body.get("repeatable")], level, ctes)
-                return self._from(body["relation"], level, ctes)
-            case "RangeVar":
-                entry = self._range_var(body, ctes)
-            case "RangeSubselect":
-                parent = level if body.get("lateral") else level.parent
-                query_kind, query = unwrap(body["subquery"])
-                outputs = self._query(query_kind, query, parent, ctes)
-                entry = Entry(alias(body), renamed(outputs, alias_columns(body)))
-            case "RangeFunction":
-                self._expressions(body.get("functions"), level, ctes)
-                entry = function_entry(self._lookup, body)
-            case _:  # XMLTABLE, JSON_TABLE
-                self._expressions({k: v for k, v in body.items() if k != "alias"}, level, ctes)
-                entry = Entry(alias(body), None)
-        level.entries.append(entry)
-        return [entry], [StarItem(entry)]
-
-    def _range_var(self, body: Node, ctes: Mapping[str, Columns]) -> Entry:
-        name, schema, own = body["relname"], body.get("schemaname"), alias(body)
-        names = alias_columns(body)
-        if schema is None and name in ctes:
-            columns = ctes[name]
-            if names and columns is not None:
-                columns = renamed(list(columns.items()), names)
-            return Entry(own or name, columns)
-        entry = self._note(self._lookup.table_entry(schema, name, own))
-        if entry.managed is not None:
-            if names:
-                raise Refusal(
-                    "column aliases on a managed table are not supported yet",
-                    "Name the columns in a sub-select instead.",
-                    position=self._source.location(body),
-                )
-            return entry
-        if names and entry.columns is not None:
-            return Entry(entry.name, renamed([(n, None) for n in entry.columns], names))
-        return entry
-
-    def _join(self, body: Node, level: Level, ctes: Mapping[str, Columns]) -> tuple[list[Entry], list[StarItem]]:
-        left, left_star = self._from(body["larg"], level, ctes)
-        right, right_star = self._from(body["rarg"], level, ctes)
-        entries, star = left + right, left_star + right_star
-        managed = [e for e in entries if e.managed]
-        using = [string(n) for n in body.get("usingClause", [])]
-        if managed:
-            check_join(self._source, self._lookup, body, managed, using)
-        if "quals" in body:
-            self._expressions(body["quals"], Level(level.parent, entries, dict(level.merged)), ctes)
-        if using:
-            for name in using:
-                level.merged[name] = level.merged.get(name, 0) + 1
-            star = [StarItem(None, name) for name in using] + without(star, set(using))
-        elif body.get("isNatural"):
-            star = [StarItem(Entry(None, None))]
-        if "alias" in body:
-            for entry in entries:
-                level.entries.remove(entry)
-            joined = Entry(alias(body), renamed(star_outputs(star), alias_columns(body)))
-            level.entries.append(joined)
-            return [joined], [StarItem(joined)]
-        if "join_using_alias" in body:
-            name = body["join_using_alias"]["aliasname"]
-            level.entries.append(Entry(name, dict.fromkeys(using), qualified_only=True))
-        return entries, star
-
-    # --- expressions -----------------------------------------------------------------------------------------
-
-    def _expressions(self, node: Any, level: Level, ctes: Mapping[str, Columns]) -> tuple[Entry, str] | None:
-        """Resolve every reference below `node`; returns the owner if `node` itself is one column reference."""
-        first: tuple[Entry, str] | None = None
-        stack = [node]
-        while stack:
-            item = stack.pop()
-            if isinstance(item, list):
-                stack.extend(item)
-                continue
-            if not isinstance(item, dict):
-                continue
-            for key, value in item.items():
-                if key == "ColumnRef":
-                    found = self._reference(value, level)
-                    if item is node:
-                        first = found
-                elif key in QUERIES:
-                    self._query(key, value, level, ctes)
-                elif key == "MultiAssignRef" and value.get("colno", 1) != 1:
-                    continue  # the same source again, once for each column
-                elif key == "A_Indirection":
-                    self._indirection(value, level)
-                    stack.append(value)
-                elif isinstance(value, (dict, list)):
-                    stack.append(value)
-        return first
-
-    def _indirection(self, value: Node, level: Level) -> None:
-        kind, body = unwrap(value["arg"])
-        if kind != "ColumnRef" or len(body["fields"]) != 1 or "String" not in body["fields"][0]:
-            return
-        name = string(body["fields"][0])
-        entry = self._lookup.entry(level, name)
-        if entry is not None and entry.managed is not None and self._lookup.column(level, name, 0) is None:
-            field_name = next((string(i) for i in value["indirection"] if "String" in i), "*")
-            raise Refusal(
-                f"({name}).{field_name} takes a column out of a whole row, which is not supported yet",
-                f"Write {name}.{field_name} without the parentheses.",
-                position=self._source.location(body),
-            )
-
-    def _reference(self, reference: Node, level: Level) -> tuple[Entry, str] | None:
-        fields = reference["fields"]
-        start = self._source.location(reference)
-        if "A_Star" in fields[-1]:
-            self._whole_row([string(f) for f in fields[:-1]], level, start)
-            return None
-        names = [string(f) for f in fields]
-        if len(names) == 1:
-            return self._bare(names[0], level, start)
-        entry = self._lookup.entry(level, names[-2], names[-3] if len(names) > 2 else None)
-        if entry is None or not self._lookup.qualified(entry, names[-1], start):
-            return None
-        if entry.managed is not None:
-            self._add(start, entry, names[-1])
-        return entry, names[-1]
-
-    def _bare(self, name: str, level: Level, start: int) -> tuple[Entry, str] | None:
-        found: Found | None = self._lookup.column(level, name, start)
-        if found is None:
-            entry = self._lookup.entry(level, name)
-            if entry is not None and entry.managed is not None and name not in level.merged:
-                self._whole_row([name], level, start)
-            return None
-        if found.entry.managed is not None or found.captured:
-            self._add(start, found.entry, name)
-        return found.entry, name
-
-    def _whole_row(self, names: list[str], level: Level, start: int) -> None:
-        if not names:  # count(*)-like stars have no fields; a bare * in an expression is the server's to refuse
-            return
-        entry = self._lookup.entry(level, names[-1])
-        if entry is not None and entry.managed is not None and entry.managed.phase.expanded:
-            raise Refusal(
-                f'the whole row "{names[-1]}" as one value is not supported yet',
-                "Name the columns.",
-                position=start,
-            )
-
-    def _add(self, start: int, entry: Entry, column: str) -> None:
-        source = self._source
-        first = source.token_at(start)
-        end = source.tokens[source.reference_end(first) - 1].end
-        if source.kind(first) == DOT:
-            raise Refusal("this way to name a column is not supported", position=start)
-        self.result.references.append(Reference(start, end, entry, column))
-
-    def _note(self, entry: Entry) -> Entry:
-        if entry.managed is not None:
-            self.result.touched.append(entry)
-        return entry

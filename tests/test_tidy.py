@@ -26,7 +26,6 @@ LINE_LIMIT = 400
 TEST_LINE_LIMIT = 600
 #: Modules that may be longer, with the reason.
 LONG_MODULES = {
-    "rules/scope.py": "one recursive walk; its functions call each other",
     "tests/random_sql.py": "a generator of statements, one production after the other",
 }
 
