@@ -33,6 +33,17 @@ from rules.snapshot import Snapshot
 
 CASES = Path(__file__).parent / "cases"
 TABLES = ["users", "items", "orders", "people"]
+#: Files of another kind. `schema_*.sql`, and the tables of a migration file of the same name, are none either.
+_NO_CASES = {"refused.sql", "introspection.sql"}
+
+
+def case_files() -> list[str]:
+    """Every file of statements that a client may send: add one to the folder and it is run."""
+    return sorted(
+        str(p.relative_to(CASES))
+        for p in CASES.rglob("*.sql")
+        if p.name not in _NO_CASES and not p.name.startswith("schema_") and not p.with_suffix(".yaml").exists()
+    )
 
 
 @dataclass(frozen=True)

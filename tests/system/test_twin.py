@@ -8,7 +8,7 @@ import pytest
 
 from rules.phases import LADDERS, Phase, Shape, Strategy
 from tests.conftest import ALL_SERVERS, Server
-from tests.twin import TABLES, Twin, open_twins, phases, policy_name, read_cases
+from tests.twin import TABLES, Twin, case_files, open_twins, phases, policy_name, read_cases
 
 COMBINATIONS = [(p, s) for p in phases() for s in Shape if p.expanded or s is Shape.OLD]
 #: Every policy on the newest server; on the others the two in which the default strategy rewrites most, because an
@@ -36,7 +36,7 @@ def test_no_statement_can_tell_a_managed_table_from_its_twin(
     policy = policy_name(*combination).partition("-")[0]
     cases = [
         case
-        for file in ("select.sql", "write.sql", "more.sql")
+        for file in case_files()
         for case in read_cases(file)
         if combination[1] in case.shapes and case.exception != policy
     ]
