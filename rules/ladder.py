@@ -6,19 +6,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
+from rules.attributes import attributes, name_new
 from rules.catalog import Relation
 from rules.ddl import (
     ColumnGrant,
     Lock,
     Statement,
     add_gate,
-    attributes,
     drop_constraint,
     drop_old,
     expand,
     gate_name,
     leaves_old_format,
-    name_new,
     old_columns,
     reads_new_format,
     relax_not_null,

@@ -10,7 +10,7 @@ import click
 from proxy import registry
 from proxy.cli.common import database_url_option, json_option, print_json, run
 from proxy.database import Connection, connect, load_relation
-from proxy.ladder.climb import column_grants
+from proxy.ladder.grants import column_grants
 from proxy.ladder.operator import LadderError
 from rules.batches import converted
 from rules.changes import quote_table

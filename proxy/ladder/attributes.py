@@ -7,8 +7,9 @@ import asyncpg
 from proxy.database import Connection
 from proxy.ladder.gates import constraint_is_valid
 from proxy.ladder.operator import LadderError, Operator
+from rules.attributes import Attribute, Kind, attributes
 from rules.changes import quote_identifier, quote_table
-from rules.ddl import Attribute, Kind, Lock, Statement, attributes, new_columns
+from rules.ddl import Lock, Statement, new_columns
 from rules.migration import ManagedTable
 
 _VIOLATIONS = (

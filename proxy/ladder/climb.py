@@ -14,24 +14,22 @@ from proxy.ladder.attributes import constraining, ensure_attributes
 from proxy.ladder.contract import contract
 from proxy.ladder.dependants import relax, require_no_dependants, restore
 from proxy.ladder.gates import ensure_gate
+from proxy.ladder.grants import column_grants
 from proxy.ladder.operator import LadderError, NotAcknowledged, Operator
 from proxy.preflight import preflight
 from proxy.registry import MigrationRow, did_you_mean
 from proxy.verify import verify
-from rules.catalog import Relation
 from rules.ddl import (
-    ColumnGrant,
     Statement,
     collapse,
     drop_constraint,
     expand,
     gate_name,
     leaves_old_format,
-    old_columns,
     reads_new_format,
 )
 from rules.guard import guard_ddl, guard_drop
-from rules.migration import ManagedTable, Migration
+from rules.migration import ManagedTable
 from rules.phases import ANNOUNCED, CONTRACTED, STATE_COLUMN, Phase, Reads, RowState, step_between
 from rules.spec import MigrationSpec
 
@@ -171,31 +169,6 @@ async def _guard(connection: Connection, managed: ManagedTable, after: Phase) ->
     """The guard that `after` wants, in the transaction that enters it."""
     for statement in guard_ddl(replace(managed, phase=after)):
         await connection.execute(statement.sql)
-
-
-async def column_grants(connection: Connection, migration: Migration, relation: Relation) -> tuple[ColumnGrant, ...]:
-    """What the new columns need of the old ones' privileges."""
-    columns = [c.physical for c in old_columns(migration)] + [s for c in migration.changes for s in c.sources]
-    rows = await connection.fetch(
-        "SELECT a.attname::text, nullif(g.grantee, 0::oid)::regrole::text AS role, g.privilege_type, g.is_grantable"
-        " FROM pg_attribute a, aclexplode(a.attacl) g"
-        " WHERE a.attrelid = $1::int8::oid AND a.attname = ANY ($2::text[])",
-        *(relation.oid, columns),
-    )
-    # Who may update the table but not read it could not compute the next row state.
-    writers = await connection.fetch(
-        "SELECT nullif(g.grantee, 0::oid)::regrole::text AS role FROM pg_class c, aclexplode(c.relacl) g"
-        " WHERE c.oid = $1::int8::oid AND g.privilege_type IN ('UPDATE', 'SELECT') GROUP BY 1"
-        " HAVING bool_and(g.privilege_type = 'UPDATE')",
-        relation.oid,
-    )
-    found = [ColumnGrant(r[0], _role(r[1]), r[2], r[3]) for r in rows]
-    return (*found, *(ColumnGrant(STATE_COLUMN, _role(r[0]), "SELECT") for r in writers))
-
-
-def _role(text: str | None) -> str | None:
-    """`regrole` prints an identifier, quoted where that is needed."""
-    return text[1:-1].replace('""', '"') if text and text.startswith('"') else text
 
 
 # advance, rollback

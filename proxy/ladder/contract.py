@@ -19,7 +19,8 @@ from proxy import registry
 from proxy.database import Connection
 from proxy.ladder.operator import LOCK_TIMEOUT_MS, LadderError, NotAcknowledged, Operator
 from proxy.registry import MigrationRow
-from rules.ddl import drop_old, name_new
+from rules.attributes import name_new
+from rules.ddl import drop_old
 from rules.errors import PgjanusError
 from rules.guard import guard_drop
 from rules.migration import ManagedTable

@@ -5,18 +5,16 @@ from __future__ import annotations
 import pytest
 from pglast.parser import parse_sql_json
 
+from rules.attributes import Kind, attributes, name_new
 from rules.catalog import Column, Relation, TableName
 from rules.ddl import (
     ColumnGrant,
-    Kind,
     Lock,
     add_gate,
-    attributes,
     collapse,
     drop_old,
     expand,
     gate_name,
-    name_new,
     restore_not_null,
     validate,
 )
