@@ -66,7 +66,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """An INSERT or UPDATE node (kind is its name) on a managed table, and what its target is called.
+    """An INSERT, UPDATE or MERGE node (kind is its name) on a managed table, and what its target is called.
 
     `outputs` are the columns that an INSERT's query gives.
     """

@@ -19,7 +19,15 @@ from rules.plan import Plan, Refuse, ResultPatch, Rewrite, Untouched
 from rules.scope import Analyser
 from rules.snapshot import Snapshot
 from rules.source import Node, SourceText, unwrap, walk
-from rules.statements import check_other, result_patch, rewrite_copy, rewrite_insert, rewrite_reads, rewrite_set
+from rules.statements import (
+    check_other,
+    result_patch,
+    rewrite_copy,
+    rewrite_insert,
+    rewrite_merge,
+    rewrite_reads,
+    rewrite_set,
+)
 
 _SYNTAX_ERROR = "42601"
 _TOO_DEEP = "this statement is nested too deeply to be rewritten"
@@ -159,10 +167,13 @@ class _Planner:
         self._check_shape()
         rewrite_reads(self._source, self._edits, analysis, shape)
         for write in analysis.writes:
-            if write.kind == "UpdateStmt":
-                rewrite_set(self._source, self._edits, write.entry, write.node["targetList"], shape)
-            else:
-                rewrite_insert(self._source, self._edits, write, shape)
+            match write.kind:
+                case "UpdateStmt":
+                    rewrite_set(self._source, self._edits, write.entry, write.node["targetList"], shape)
+                case "MergeStmt":
+                    rewrite_merge(self._source, self._edits, write, shape, self._lookup.snapshot.catalog)
+                case _:
+                    rewrite_insert(self._source, self._edits, write, shape)
         return analysis
 
     def _copy(self, node: Node) -> None:

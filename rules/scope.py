@@ -188,16 +188,20 @@ class Analyser(FromItems):
 
     def _merge(self, node: Node, parent: Level | None, ctes: Mapping[str, Columns]) -> list[Output]:
         target = self._target(node)
-        if target.managed is not None:
-            raise Refusal(
-                "MERGE into this table is not supported yet while a migration is active on it",
-                "Use INSERT … ON CONFLICT DO UPDATE, or UPDATE and INSERT.",
-                position=self._source.location(node["relation"]),
-            )
         level = Level(parent)
         _, star = self._from(node["sourceRelation"], level, ctes)
+        source = list(level.entries)
         level.entries.insert(0, target)
-        self._expressions([node.get("joinCondition"), node.get("mergeWhenClauses")], level, ctes)
+        self._expressions(node.get("joinCondition"), level, ctes)
+        visible = {
+            "MERGE_WHEN_NOT_MATCHED_BY_TARGET": Level(parent, source, dict(level.merged)),
+            "MERGE_WHEN_NOT_MATCHED_BY_SOURCE": Level(parent, [target]),
+        }
+        for clause in node["mergeWhenClauses"]:
+            body = clause["MergeWhenClause"]
+            self._expressions(body, visible.get(body.get("matchKind", ""), level), ctes)
+        if target.managed is not None:
+            self.result.writes.append(Write("MergeStmt", node, target))
         return self._returning(node, level, [*star, StarItem(target)], ctes)
 
     def _target(self, node: Node) -> Entry:

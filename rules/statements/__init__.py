@@ -2,8 +2,17 @@
 
 from rules.statements.copy import rewrite_copy
 from rules.statements.insert import rewrite_insert
+from rules.statements.merge import rewrite_merge
 from rules.statements.other import check_other
 from rules.statements.reads import result_patch, rewrite_reads
 from rules.statements.update import rewrite_set
 
-__all__ = ["check_other", "result_patch", "rewrite_copy", "rewrite_insert", "rewrite_reads", "rewrite_set"]
+__all__ = [
+    "check_other",
+    "result_patch",
+    "rewrite_copy",
+    "rewrite_insert",
+    "rewrite_merge",
+    "rewrite_reads",
+    "rewrite_set",
+]

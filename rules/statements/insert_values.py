@@ -8,7 +8,7 @@ from rules.errors import Refusal
 from rules.fragments import Pieces, Span, joined
 from rules.source import COMMA, OPEN, Node
 from rules.statements.insertion import ROW, Insertion, base_type
-from rules.statements.mirror import Value, default_value, is_simple, is_untyped
+from rules.statements.mirror import Value, default_value, is_untyped
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,8 @@ class ValuesRewriting:
             row = self._insertion.mirrors({n: v.typed(self._insertion.column(n).type) for n, v in values.items()})
             self._insertion.replace_list([])
             self._insertion.edits.replace(start, end, "VALUES (", *joined(", ", row), ")")
+        elif self._insertion.in_merge:
+            self._insertion.unmark("in a MERGE a default that must be evaluated only once cannot be converted")
         else:
             self._insertion.replace_list(list(values))
             self._insertion.edits.replace(start, end, *self._from_row([], values))
@@ -48,6 +50,7 @@ class ValuesRewriting:
             self._insertion.edit_list()
             return
         rows = self._rows(select)
+        self._unmark_identities(rows)
         if not self._insertion.needs:
             self._insertion.edit_list()
             for row in rows:
@@ -60,10 +63,21 @@ class ValuesRewriting:
             for row, row_values in zip(rows, values, strict=True):
                 typed = {n: v.typed(self._insertion.column(n).type) for n, v in row_values.items()}
                 self._append(row.closing, self._insertion.mirrors(typed))
+        elif self._insertion.in_merge:
+            # There VALUES cannot become a SELECT, and in the source a value would be evaluated for matched rows too.
+            self._insertion.unmark("in a MERGE a value that must be evaluated only once cannot be converted")
+            self._insertion.edit_list()
         elif len(rows) == 1:
             self._one_row(rows[0], values[0])
         else:
             self._many_rows(rows, values)
+
+    def _unmark_identities(self, rows: list[_Row]) -> None:
+        for name in self._insertion.needs:
+            if self._insertion.column(name).identity:
+                at = self._insertion.names.index(name)
+                if any("SetToDefault" in row.nodes[at] for row in rows):
+                    self._insertion.unmark_generated(name)
 
     def _append(self, closing: int, pieces: list[Pieces]) -> None:
         if pieces:
@@ -92,7 +106,7 @@ class ValuesRewriting:
             if "SetToDefault" in row.nodes[at]:
                 found[name] = default_value(self._insertion.column(name), row.spans[at].start)
             else:
-                found[name] = Value((row.spans[at],), is_simple(row.nodes[at]))
+                found[name] = Value((row.spans[at],), self._insertion.repeatable(row.nodes[at]))
         return found
 
     def _one_row(self, row: _Row, values: dict[str, Value]) -> None:

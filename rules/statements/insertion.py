@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from rules.analysis import Write
@@ -9,15 +10,15 @@ from rules.catalog import Column
 from rules.changes import quote_identifier
 from rules.errors import Refusal
 from rules.fragments import Edits, Pieces
-from rules.migration import ManagedTable
-from rules.phases import STATE_COLUMN, Shape, Writes
+from rules.migration import Guard, ManagedTable
+from rules.phases import STATE_COLUMN, Reads, Shape, Writes
 from rules.source import OPEN, SEMICOLON, Node, SourceText, walk
 from rules.statements.mirror import (
     Value,
     conversion,
     default_value,
     effective_writes,
-    matters,
+    is_simple,
     refuse_lossy,
     target_column,
 )
@@ -40,26 +41,39 @@ class Layout:
 class Insertion:
     """An INSERT on a managed table: its column list, what the other format needs, and how to edit both."""
 
-    def __init__(self, source: SourceText, edits: Edits, write: Write, shape: Shape) -> None:
+    def __init__(
+        self,
+        source: SourceText,
+        edits: Edits,
+        write: Write,
+        shape: Shape,
+        *,
+        first_token: int | None = None,
+        repeatable: Callable[[Node], bool] = is_simple,
+    ) -> None:
         table, node = write.entry.managed, write.node
         assert table is not None
         self.source, self.edits, self.node, self.shape = source, edits, node, shape
         self.outputs = write.outputs
         self.table: ManagedTable = table
+        self.repeatable = repeatable
+        self.in_merge = first_token is not None
         self.position = source.location(node["relation"])
-        self.layout = self._find_layout()
+        self.layout = self._find_layout(first_token)
         self.writes = effective_writes(table, shape, insert=True)
         self.explicit = "cols" in node
         self._columns = dict(table.visible(shape))
         self.names = self._column_names()
         self.needs = self._needed_columns()
+        self._unmark_what_cannot_be_computed()
 
     # --- where things stand ----------------------------------------------------------------------------------
 
-    def _find_layout(self) -> Layout:
+    def _find_layout(self, first: int | None) -> Layout:
+        """`first`: the token behind the word INSERT of a MERGE; None: find the table's name."""
         source, node = self.source, self.node
-        index = source.reference_end(source.token_at(self.position))
-        if source.kind(index) == "AS":
+        index = source.reference_end(source.token_at(self.position)) if first is None else first
+        if first is None and source.kind(index) == "AS":
             index += 2
         after_name = index
         columns = None
@@ -84,14 +98,7 @@ class Insertion:
             names = []
             for item in self.node["cols"]:
                 body = item["ResTarget"]
-                position = self.source.location(body)
-                target_column(self.table, self.shape, body["name"], position)
-                if body.get("indirection") and matters(self.table, self.shape, body["name"]):
-                    raise Refusal(
-                        "inserting into a part of a managed column is not supported yet",
-                        "Insert the whole value.",
-                        position=position,
-                    )
+                target_column(self.table, self.shape, body["name"], self.source.location(body))
                 names.append(body["name"])
             return names
         visible = list(self._columns)
@@ -114,6 +121,40 @@ class Insertion:
         return len(self.outputs)
 
     # --- what is needed --------------------------------------------------------------------------------------
+
+    def _unmark_what_cannot_be_computed(self) -> None:
+        for item in self.node.get("cols", []):
+            body = item["ResTarget"]
+            if "indirection" in body and body["name"] in self.needs:
+                what = f'the other format of "{body["name"]}", of which a part is given, cannot be computed'
+                self.unmark(what, self.source.location(body))
+        replaced = self.node.get("override") == "OVERRIDING_USER_VALUE"
+        for name in self.needs:
+            if self.column(name).identity and (name not in self.names or replaced):
+                self.unmark_generated(name)
+
+    def unmark_generated(self, name: str) -> None:
+        self.unmark(f'the other format of the value that PostgreSQL generates for "{name}" cannot be computed')
+
+    def unmark(self, why: str, position: int | None = None) -> None:
+        """Insert the client's own format alone, in the row state that says so.
+
+        An old-shape row gets no state at all, like one that COPY brings in: it is in state `old`, or the guard computes
+        the other format. Row state `new` is for phases that write nothing else: a neighbour may still read the old
+        columns as they are.
+
+        Raises:
+            Refusal: with `why`, if this phase does not allow it.
+        """
+        heals = self.table.migration.guard is Guard.HEAL
+        if self.shape is Shape.NEW or (self.table.policy.reads is Reads.NEW and not heals):
+            raise Refusal(
+                f"{why}, and phase {self.table.phase.name} needs it",
+                "Give the column a value of your own.",
+                position=self.position if position is None else position,
+            )
+        self.writes = Writes.OLD
+        self.needs = []
 
     def _adds_state(self) -> bool:
         return self.table.phase.expanded and not (self.writes is Writes.OLD and self.shape is Shape.OLD)

@@ -10,8 +10,8 @@ from rules.changes import ColumnChange, ManagedColumn
 from rules.errors import UNDEFINED_COLUMN, Refusal
 from rules.fragments import Pieces, expression_pieces
 from rules.migration import ManagedTable
-from rules.phases import Shape, Writes
-from rules.reads import find_column
+from rules.phases import Reads, Shape, Writes
+from rules.reads import find_column, is_stored
 from rules.source import Node, unwrap
 
 
@@ -99,6 +99,22 @@ def refuse_lossy(change: ColumnChange, table: ManagedTable, shape: Shape, writes
             "Write from this application version in a phase that writes both formats.",
             position=position,
         )
+
+
+def why_not_own_format_only(table: ManagedTable, shape: Shape, writes: Writes) -> str:
+    """Why an UPDATE may not leave a row in the client's own format alone; empty if it may.
+
+    Row state `new` is for phases that write nothing else: a neighbour may still read the old columns as they are.
+    """
+    if not writes.includes(shape.other):
+        return "" if is_stored(table, shape) else f"phase {table.phase.name} has rows whose own value is out of date"
+    if shape is Shape.NEW or table.policy.reads is Reads.NEW:
+        return f"phase {table.phase.name} needs it"
+    if not is_stored(table, shape):
+        return f"phase {table.phase.name} has rows whose own value is out of date"
+    if any(change.lossy or not change.old or not change.new for change in table.migration.changes):
+        return "the migration has a column of which only the other format holds the value"
+    return ""
 
 
 def conversion(change: ColumnChange, into: Shape, column: ManagedColumn, value: Callable[[str], Pieces]) -> Pieces:

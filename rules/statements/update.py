@@ -16,65 +16,63 @@ self-join would lose updates under READ COMMITTED, an uncorrelated sub-select wo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from rules.changes import ColumnChange, ManagedColumn, quote_identifier
 from rules.errors import Refusal
 from rules.fragments import Edits, Piece, Pieces, Span, joined
-from rules.migration import ManagedTable
 from rules.names import Entry
-from rules.phases import STATE_COLUMN, Shape
+from rules.phases import STATE_COLUMN, RowState, Shape
 from rules.reads import by_row_state, is_stored, physical
-from rules.source import CLOSE, OPEN, Node, SourceText, unwrap
+from rules.source import Node, SourceText
 from rules.statements.mirror import (
     Value,
     conversion,
-    default_value,
     effective_writes,
     is_simple,
     matters,
     refuse_lossy,
     target_column,
+    why_not_own_format_only,
 )
+from rules.statements.set_items import Item, ItemReader
 
 _ROW = "_pgjanus_v"
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
-    """One item of a SET list: its characters, and the columns that it sets."""
-
-    start: int
-    end: int
-    names: tuple[str, ...]
-    values: tuple[Value | None, ...]
-    subselect: Span | None = None
-
-
 def rewrite_set(source: SourceText, edits: Edits, entry: Entry, targets: list[Node], shape: Shape) -> None:
     """Rewrite the SET list made of these ResTargets, on the managed table `entry`."""
-    table = entry.managed
-    assert table is not None
-    bodies = [t["ResTarget"] for t in targets]
-    items = _read_items(source, edits, table, bodies, shape)
-    if not table.phase.expanded or not any(matters(table, shape, n) for item in items for n in item.names):
-        return
-    first = items[0].start
-    rewriting = _SetList(table, entry, shape, items, first)
-    if rewriting.needs_row:
-        edits.replace(first, items[-1].end, *rewriting.whole_list())
-    else:
-        edits.insert(items[-1].end, ", ", *joined(", ", rewriting.mirrors()))
+    assignments = read_set(source, edits, entry, targets, shape)
+    if assignments.concern_us:
+        assignments.rewrite()
 
 
-class _SetList:
-    def __init__(self, table: ManagedTable, entry: Entry, shape: Shape, items: list[_Item], position: int) -> None:
-        self._table = table
+def read_set(
+    source: SourceText,
+    edits: Edits,
+    entry: Entry,
+    targets: list[Node],
+    shape: Shape,
+    repeatable: Callable[[Node], bool] = is_simple,
+) -> SetList:
+    """The SET list made of these ResTargets; only names are edited yet. See `ItemReader` for `repeatable`."""
+    assert entry.managed is not None
+    items = ItemReader(source, edits, entry.managed, shape, repeatable).read([t["ResTarget"] for t in targets])
+    return SetList(edits, entry, shape, items)
+
+
+class SetList:
+    """`rewrite` adds what the other format needs; `unmark` writes the client's own format only, and says so."""
+
+    def __init__(self, edits: Edits, entry: Entry, shape: Shape, items: list[Item]) -> None:
+        assert entry.managed is not None
+        self._edits = edits
+        self._table = entry.managed
         self._qualifier = entry.qualifier
         self._shape = shape
         self._items = items
-        self._position = position
-        self._writes = effective_writes(table, shape, insert=False)
+        self.position = items[0].start
+        self._writes = effective_writes(self._table, shape, insert=False)
         self._row_columns: dict[str, Value] = {}  # what the row assignment's sub-select evaluates, by column set
         self._values: dict[str, Pieces] = {}  # typed value of each column that matters
         self._laterals: list[Pieces] = []
@@ -83,10 +81,59 @@ class _SetList:
             self._collect(item)
 
     @property
+    def concern_us(self) -> bool:
+        """Whether a managed column is written, in a table that has its hidden columns."""
+        return self._table.phase.expanded and any(
+            matters(self._table, self._shape, n) for item in self._items for n in item.names
+        )
+
+    @property
+    def has_subselect(self) -> bool:
+        """Whether the client assigns a row from a sub-select."""
+        return any(i.subselect is not None for i in self._items)
+
+    @property
+    def assigns_row(self) -> bool:
+        """Whether the rewritten list assigns a row from a sub-select."""
+        return self.has_subselect or (self.concern_us and self.needs_row)
+
+    def rewrite(self) -> None:
+        """Add the edits.
+
+        Raises:
+            Refusal: a part of a managed column is assigned, and the row cannot be left in the client's format alone.
+        """
+        part = next((i for i in self._items if self._sets_part(i)), None)
+        if part is not None:
+            self.unmark("the other format of a column of which a part is assigned cannot be computed", part)
+        elif self.needs_row:
+            self._edits.replace(self.position, self._items[-1].end, *self._whole_list())
+        else:
+            self._edits.insert(self._items[-1].end, ", ", *joined(", ", self._mirrors()))
+
+    def unmark(self, why: str, item: Item | None = None) -> None:
+        """Leave the client's assignments as they are, and the row in the client's own format.
+
+        Raises:
+            Refusal: with `why`, if this phase does not allow it.
+        """
+        obstacle = why_not_own_format_only(self._table, self._shape, self._writes)
+        if obstacle:
+            position = (item or self._items[0]).start
+            raise Refusal(f"{why}, and {obstacle}", "Assign whole values, as constants.", position=position)
+        state = self._state(RowState(self._shape.value))
+        self._edits.insert(self._items[-1].end, ", ", *state)
+
+    def _sets_part(self, item: Item) -> bool:
+        return any(p and matters(self._table, self._shape, n) for n, p in zip(item.names, item.is_part, strict=True))
+
+    @property
     def needs_row(self) -> bool:
         return bool(self._row_columns or self._laterals)
 
-    def _collect(self, item: _Item) -> None:
+    def _collect(self, item: Item) -> None:
+        if self._sets_part(item):
+            return  # its value is not to be had: see `rewrite`
         managed = [n for n in item.names if matters(self._table, self._shape, n)]
         if item.subselect is not None and managed:
             alias = self._lateral_names[item.names] = f"_pgjanus_s{len(self._laterals)}"
@@ -109,7 +156,7 @@ class _SetList:
                 self._values[name] = (f"(({_ROW}.{column})::{self._type(name)})",)
 
     def _type(self, name: str) -> str:
-        column = target_column(self._table, self._shape, name, self._position)
+        column = target_column(self._table, self._shape, name, self.position)
         assert column is not None
         return column.type
 
@@ -135,7 +182,7 @@ class _SetList:
             inputs = [c.name for c in change.side(shape)] or (list(change.sources) if shape is Shape.OLD else [])
             touched = [n for n in inputs if n in self._values]
             if touched:
-                refuse_lossy(change, self._table, shape, self._writes, self._position)
+                refuse_lossy(change, self._table, shape, self._writes, self.position)
             if self._writes.includes(other):
                 for column in change.side(other):
                     if touched:
@@ -164,15 +211,18 @@ class _SetList:
         kept = self._stored(change, column, self._shape.other)
         return ("CASE WHEN ", *changed, " THEN ", *value, " ELSE ", kept, " END")
 
-    def _state(self) -> Pieces:
+    def _state(self, state: RowState) -> Pieces:
         stored = physical(self._qualifier, STATE_COLUMN)
-        return (f"{quote_identifier(STATE_COLUMN)} = {self._writes.leaves.next_code(stored)}",)
+        return (f"{quote_identifier(STATE_COLUMN)} = {state.next_code(stored)}",)
 
-    def mirrors(self) -> list[Pieces]:
+    def _mirrors(self) -> list[Pieces]:
         """Assignments to add behind the client's own ones."""
-        return [*((f"{quote_identifier(c)} = ", *value) for c, value in self._mirrored()), self._state()]
+        return [
+            *((f"{quote_identifier(c)} = ", *value) for c, value in self._mirrored()),
+            self._state(self._writes.leaves),
+        ]
 
-    def whole_list(self) -> Pieces:
+    def _whole_list(self) -> Pieces:
         """The whole SET list, with everything that must be evaluated once in one row assignment."""
         plain: list[Pieces] = []
         names: list[str] = []
@@ -202,100 +252,8 @@ class _SetList:
         targets = ", ".join(quote_identifier(n) for n in names)
         laterals = [piece for lateral in self._laterals for piece in lateral]
         row: Pieces = (f"({targets}) = (SELECT ", *joined(", ", selected), " FROM ", *inner, *laterals, ")")
-        return joined(", ", [*plain, row, self._state()])
+        return joined(", ", [*plain, row, self._state(self._writes.leaves)])
 
     def _physical(self, name: str) -> str:
-        column = target_column(self._table, self._shape, name, self._position)
+        column = target_column(self._table, self._shape, name, self.position)
         return column.name if column is not None else name
-
-
-def _read_items(source: SourceText, edits: Edits, table: ManagedTable, bodies: list[Node], shape: Shape) -> list[_Item]:
-    """The SET list's items in order; names are edited to the physical ones on the way."""
-    set_token = source.find_back(source.token_before(source.location(bodies[0])), "SET")
-    items: list[_Item] = []
-    at = 0
-    for first, after in source.items(set_token + 1):
-        is_row = source.kind(first) == OPEN
-        width = bodies[at]["val"]["MultiAssignRef"]["ncolumns"] if is_row else 1
-        own = bodies[at : at + width]
-        at += width
-        for body in own:
-            _check_name(source, edits, table, body, shape)
-        names = tuple(b["name"] for b in own)
-        start, end = source.span(first, after)
-        if is_row:
-            items.append(_row_item(source, table, own, names, first, after, shape))
-        else:
-            value_first = _value_start(source, first)
-            span = Span(*source.span(value_first, after))
-            items.append(_Item(start, end, names, (_value(table, shape, own[0], own[0]["val"], span),)))
-    return items
-
-
-def _check_name(source: SourceText, edits: Edits, table: ManagedTable, body: Node, shape: Shape) -> None:
-    position = source.location(body)
-    column = target_column(table, shape, body["name"], position)
-    if column is None:
-        return
-    if body.get("indirection") and matters(table, shape, body["name"]):
-        raise Refusal(
-            f'assigning to a part of the managed column "{body["name"]}" is not supported yet',
-            "Assign the whole value.",
-            position=position,
-        )
-    if column.name != body["name"]:
-        token = source.tokens[source.token_at(position)]
-        edits.replace(token.start, token.end, quote_identifier(column.name))
-
-
-def _value_start(source: SourceText, index: int) -> int:
-    """The first token after the `=` of a single assignment (`a = …`, `a[1] = …`, `a.b = …`)."""
-    depth = 0
-    while True:
-        kind = source.kind(index)
-        depth += (kind == "ASCII_91") - (kind == "ASCII_93")
-        index += 1
-        if depth == 0 and kind == "ASCII_61":
-            return index
-
-
-def _value(table: ManagedTable, shape: Shape, body: Node, node: Node, span: Span) -> Value | None:
-    name = body["name"]
-    if not matters(table, shape, name):
-        return Value((span,), simple=is_simple(node))
-    if "SetToDefault" in node:
-        column = target_column(table, shape, name, span.start)
-        assert column is not None
-        return default_value(column, span.start)
-    return Value((span,), simple=is_simple(node))
-
-
-def _row_item(
-    source: SourceText,
-    table: ManagedTable,
-    own: list[Node],
-    names: tuple[str, ...],
-    first: int,
-    after: int,
-    shape: Shape,
-) -> _Item:
-    """`(a, b) = ROW(1, 2)`, `(a, b) = (1, 2)` or `(a, b) = (SELECT …)`."""
-    start, end = source.span(first, after)
-    kind, body = unwrap(own[0]["val"]["MultiAssignRef"]["source"])
-    right = source.closing(first) + 2
-    nothing: tuple[Value | None, ...] = (None,) * len(names)
-    if not any(matters(table, shape, n) for n in names):
-        return _Item(start, end, names, nothing)
-    if kind == "SubLink" and source.kind(right) == OPEN and source.closing(right) == after - 1:
-        return _Item(start, end, names, nothing, Span(*source.span(right, after)))
-    opening = right + 1 if source.kind(right) == "ROW" else right
-    if kind != "RowExpr" or source.kind(opening) != OPEN or source.closing(opening) != after - 1:
-        raise Refusal("this form of row assignment is not supported", "Assign each column on its own.", position=start)
-    spans = source.items(opening + 1)
-    if len(spans) != len(names) or len(body["args"]) != len(names) or source.kind(after - 1) != CLOSE:
-        return _Item(start, end, names, tuple(Value((Span(start, end),), False) for _ in names))
-    values = tuple(
-        _value(table, shape, target, node, Span(*source.span(*span)))
-        for target, node, span in zip(own, body["args"], spans, strict=True)
-    )
-    return _Item(start, end, names, values)

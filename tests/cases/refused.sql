@@ -20,9 +20,6 @@ SELECT j.id FROM (users u JOIN orders o ON o.user_id = u.id) AS j (id)
 -- reason: positional column aliases
 SELECT a FROM users AS u (a, b)
 
--- reason: MERGE
-MERGE INTO users u USING orders o ON o.id = u.id WHEN MATCHED THEN DELETE
-
 -- reason: statements whose text outlives the phase
 PREPARE p AS SELECT * FROM users
 
@@ -71,10 +68,6 @@ SELECT u."_pgjanus_first_name" FROM users u
 UPDATE users SET _pgjanus_state = 4
 
 SELECT "_PGJANUS_state" FROM users
-
--- reason: arrays and parts of managed columns
--- shape: old
-UPDATE users SET full_name[1] = 'x'
 
 -- reason: a name whose owner cannot be known
 -- shape: old

@@ -5,19 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
 
 import psycopg
 import pytest
 
-from rules.loader import load_text
-from rules.migration import Client, ManagedTable
-from rules.phases import Shape, Strategy, phase_named
-from rules.plan import Refuse, Rewrite
+from rules.migration import Client
+from rules.phases import Shape, Strategy
+from rules.plan import Refuse
 from rules.planner import plan
-from rules.snapshot import Snapshot
 from tests.conftest import ALL_SERVERS, Database
-from tests.twin import expand, read_catalog
+from tests.system.managed_table import Managed
 
 TOKENS = """
 migration: tokens
@@ -47,32 +44,6 @@ operations:
       old: {name: "nullif(substr(greeting, 7), '?')"}
       new: {greeting: {type: text, up: "'hello ' || coalesce(name, '?')"}}
 """
-
-
-class Managed:
-    """A table in one phase; `run` sends what the planner makes of a statement."""
-
-    def __init__(self, database: Database, setup: str, definition: str, phase: str, strategy: Strategy) -> None:
-        self.database = database
-        self.connection = database.connect()
-        self.connection.execute(setup.encode())
-        spec = load_text(definition, "test.yaml")
-        catalog = read_catalog(database.url)
-        rung = phase_named(strategy, phase)
-        relation = catalog.relations[spec.table]
-        expand(self.connection, ManagedTable(spec.compile(relation), rung, relation))
-        catalog = read_catalog(database.url)
-        relation = catalog.relations[spec.table]
-        self.snapshot = Snapshot(1, catalog, {spec.table: ManagedTable(spec.compile(relation), rung, relation)})
-
-    def rewritten(self, sql: str, shape: Shape = Shape.OLD) -> str:
-        found = plan(sql, self.snapshot, Client(shape))
-        assert not isinstance(found, Refuse), found.refusal
-        return found.sql if isinstance(found, Rewrite) else sql
-
-    def run(self, sql: str, shape: Shape = Shape.OLD) -> list[tuple[Any, ...]]:
-        cursor = self.connection.execute(self.rewritten(sql, shape).encode())
-        return cursor.fetchall() if cursor.description else []
 
 
 Make = Callable[..., Managed]

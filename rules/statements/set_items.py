@@ -1,0 +1,120 @@
+"""The items of a SET list: of UPDATE, of ON CONFLICT DO UPDATE, and of MERGE's UPDATE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rules.changes import quote_identifier
+from rules.errors import Refusal
+from rules.fragments import Edits, Span
+from rules.migration import ManagedTable
+from rules.phases import Shape
+from rules.source import CLOSE, OPEN, Node, SourceText, unwrap
+from rules.statements.mirror import Value, default_value, is_simple, matters, target_column
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of a SET list: its characters, and the columns that it sets.
+
+    `is_part` says of each column whether only a part of it is set (`tags[2] = …`). `subselect` is the right side
+    of a row assignment from a query; `values` has None for its columns then.
+    """
+
+    start: int
+    end: int
+    names: tuple[str, ...]
+    is_part: tuple[bool, ...]
+    values: tuple[Value | None, ...]
+    subselect: Span | None = None
+
+
+class ItemReader:
+    """`repeatable` says of an expression whether it may be written twice."""
+
+    def __init__(
+        self,
+        source: SourceText,
+        edits: Edits,
+        table: ManagedTable,
+        shape: Shape,
+        repeatable: Callable[[Node], bool] = is_simple,
+    ) -> None:
+        self._source, self._edits, self._table, self._shape = source, edits, table, shape
+        self._repeatable = repeatable
+
+    def read(self, bodies: list[Node]) -> list[Item]:
+        """The items in order, from their ResTargets; names are edited to the physical ones on the way."""
+        source = self._source
+        set_token = source.find_back(source.token_before(source.location(bodies[0])), "SET")
+        items: list[Item] = []
+        at = 0
+        for first, after in source.items(set_token + 1):
+            is_row = source.kind(first) == OPEN
+            width = bodies[at]["val"]["MultiAssignRef"]["ncolumns"] if is_row else 1
+            own = bodies[at : at + width]
+            at += width
+            for body in own:
+                self._edit_name(body)
+            items.append(self._row(own, first, after) if is_row else self._single(own[0], first, after))
+        return items
+
+    def _edit_name(self, body: Node) -> None:
+        source = self._source
+        position = source.location(body)
+        column = target_column(self._table, self._shape, body["name"], position)
+        if column is not None and column.name != body["name"]:
+            token = source.tokens[source.token_at(position)]
+            self._edits.replace(token.start, token.end, quote_identifier(column.name))
+
+    def _single(self, body: Node, first: int, after: int) -> Item:
+        value_first = _value_start(self._source, first)
+        value = self._value(body, body["val"], Span(*self._source.span(value_first, after)))
+        return Item(*self._source.span(first, after), (body["name"],), ("indirection" in body,), (value,))
+
+    def _value(self, body: Node, node: Node, span: Span) -> Value:
+        name = body["name"]
+        if "SetToDefault" in node and matters(self._table, self._shape, name) and "indirection" not in body:
+            column = target_column(self._table, self._shape, name, span.start)
+            assert column is not None
+            return default_value(column, span.start)
+        return Value((span,), simple=self._repeatable(node))
+
+    def _row(self, own: list[Node], first: int, after: int) -> Item:
+        """`(a, b) = ROW(1, 2)`, `(a, b) = (1, 2)` or `(a, b) = (SELECT …)`."""
+        source = self._source
+        start, end = source.span(first, after)
+        names = tuple(b["name"] for b in own)
+        parts = tuple("indirection" in b for b in own)
+        kind, body = unwrap(own[0]["val"]["MultiAssignRef"]["source"])
+        right = source.closing(first) + 2
+        nothing: tuple[Value | None, ...] = (None,) * len(names)
+        if kind == "SubLink" and source.kind(right) == OPEN and source.closing(right) == after - 1:
+            return Item(start, end, names, parts, nothing, Span(*source.span(right, after)))
+        if not any(matters(self._table, self._shape, n) for n in names):
+            return Item(start, end, names, parts, nothing)
+        opening = right + 1 if source.kind(right) == "ROW" else right
+        if kind != "RowExpr" or source.kind(opening) != OPEN or source.closing(opening) != after - 1:
+            raise Refusal(
+                "this form of row assignment is not supported", "Assign each column on its own.", position=start
+            )
+        spans = source.items(opening + 1)
+        if len(spans) != len(names) or len(body["args"]) != len(names) or source.kind(after - 1) != CLOSE:
+            return Item(start, end, names, parts, tuple(Value((Span(start, end),), False) for _ in names))
+        values = tuple(
+            self._value(target, node, Span(*source.span(*span)))
+            for target, node, span in zip(own, body["args"], spans, strict=True)
+        )
+        return Item(start, end, names, parts, values)
+
+
+def _value_start(source: SourceText, index: int) -> int:
+    """The first token after the `=` of a single assignment (`a = …`, `a[1] = …`, `a.b = …`)."""
+    depth = 0
+    while True:
+        kind = source.kind(index)
+        depth += (kind == "ASCII_91") - (kind == "ASCII_93")
+        index += 1
+        if depth == 0 and kind == "ASCII_61":
+            return index
