@@ -115,6 +115,22 @@ SELECT c.oid::int8 AS relation, a.attname::text AS name, a.attnum::int4 AS attnu
   LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
  WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'v', 'm', 'f', 'p') AND {_OURS}"""
 
+# The relations of the system schemas, in the form of the two above; they have no defaults.
+_SYSTEM_RELATIONS = """
+SELECT c.oid::int8, n.nspname, c.relname, c.relkind::text, NULL::text[] AS primary_key
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'v') AND n.nspname IN ('pg_catalog', 'information_schema')"""
+
+_SYSTEM_COLUMNS = """
+SELECT c.oid::int8 AS relation, a.attname::text AS name, a.attnum::int4 AS attnum, a.atttypid::int8 AS type_oid,
+       a.atttypmod AS typmod, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS not_null,
+       NULL::text AS expression, '' AS identity, '' AS generated, NULL::text AS collation
+  FROM pg_attribute a
+  JOIN pg_class c ON c.oid = a.attrelid
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'v')
+   AND n.nspname IN ('pg_catalog', 'information_schema')"""
+
 _FUNCTIONS = """
 SELECT proname::text AS name, min(array_position('{v,s,i}'::text[], provolatile::text)) AS worst
   FROM pg_proc GROUP BY proname"""
@@ -158,6 +174,7 @@ async def load_catalog(connection: Connection) -> Catalog:
     """
     relations = await connection.fetch(_RELATIONS)
     columns = await connection.fetch(_COLUMNS)
+    system = _build(await connection.fetch(_SYSTEM_RELATIONS), await connection.fetch(_SYSTEM_COLUMNS), {}, frozenset())
     functions = {r["name"]: _WORST_FIRST[r["worst"] - 1] for r in await connection.fetch(_FUNCTIONS)}
     operators = frozenset(r[0] for r in await connection.fetch(_VOLATILE_OPERATORS))
     function_columns: defaultdict[str, set[str]] = defaultdict(set)
@@ -169,6 +186,7 @@ async def load_catalog(connection: Connection) -> Catalog:
         volatility=functions,
         function_columns={name: frozenset(found) for name, found in function_columns.items()},
         volatile_operators=operators,
+        system={r.table: r for r in system},
     )
 
 

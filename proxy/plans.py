@@ -82,7 +82,10 @@ class PlanCache:
 
 
 def mentioned_migrations(sql: str, snapshot: Snapshot) -> str:
-    """The migrations of the managed tables whose names occur in the text, joined by commas."""
+    """The migrations of the managed tables whose names occur in the text, joined by commas; all of them for a text
+    that may name one in another way."""
+    if not snapshot.may_name_managed(sql):
+        return ""
     lowered = sql.lower()
     named = {t.migration.name for name, t in snapshot.tables.items() if name.name.lower() in lowered}
     return ",".join(sorted(named or {t.migration.name for t in snapshot.tables.values()}))

@@ -261,7 +261,8 @@ def managed_tables(state: State, catalog: Catalog) -> dict[TableName, ManagedTab
                 f"table {row.table} of migration {row.name!r} was dropped or renamed:"
                 f" give it its name back, or pgjanus abort {row.name}"
             )
-        found[row.table] = ManagedTable(row.compile(relation), row.phase, relation)
+        relaxed = frozenset(r.column for r in row.relaxed)
+        found[row.table] = ManagedTable(row.compile(relation), row.phase, relation, relaxed)
     return found
 
 

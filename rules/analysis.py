@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from rules.catalog import Relation
 from rules.labels import label_of
 from rules.names import Entry
 from rules.plan import FieldPatch
@@ -77,6 +78,14 @@ class Write:
     outputs: tuple[Output, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class CatalogRead:
+    """A RangeVar `node` that means a system relation of which this client must be told something else."""
+
+    node: Node
+    relation: Relation
+
+
 @dataclass(slots=True)
 class Analysis:
     references: list[Reference] = field(default_factory=list)
@@ -86,6 +95,7 @@ class Analysis:
     writes: list[Write] = field(default_factory=list)
     outputs: list[Output] = field(default_factory=list)
     touched: list[Entry] = field(default_factory=list)
+    catalogs: list[CatalogRead] = field(default_factory=list)
 
 
 def alias(body: Node) -> str | None:

@@ -5,7 +5,7 @@ Attributes hold only ever while the old gate stands, so a plain condition on the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -143,7 +143,7 @@ def name_new(migration: Migration, taken: Iterable[str]) -> tuple[Statement, ...
     used = set(taken)
     for a in found:
         if a.kind is not Kind.NOT_NULL:
-            final = _final_name(a, used)
+            final = final_name(a, used)
             used.add(final)
             statements.append(_finished(a, final))
     return tuple(statements)
@@ -161,7 +161,7 @@ def _finished(attribute: Attribute, final: str) -> Statement:
             return rename_constraint(table, attribute.name, final)
 
 
-def _final_name(attribute: Attribute, taken: set[str]) -> str:
+def final_name(attribute: Attribute, taken: Collection[str]) -> str:
     """As PostgreSQL would have called it (`users_email_key`), with a number behind it where that is taken."""
     suffix = {Kind.CHECK: "check", Kind.REFERENCES: "fkey", Kind.UNIQUE: "key", Kind.INDEX: "idx"}[attribute.kind]
     number = ""

@@ -70,6 +70,7 @@ class Catalog:
     `volatility` maps a function's bare name to the worst of its overloads; a name that is missing is
     taken as volatile. `function_columns` holds only functions that return named columns (composite,
     OUT or TABLE arguments); any other function in FROM has one column, called like its alias.
+    `system` are the relations of pg_catalog and information_schema.
     """
 
     server_version: int
@@ -77,6 +78,7 @@ class Catalog:
     volatility: Mapping[str, Volatility] = field(default_factory=dict)
     function_columns: Mapping[str, frozenset[str]] = field(default_factory=dict)
     volatile_operators: frozenset[str] = frozenset()
+    system: Mapping[TableName, Relation] = field(default_factory=dict)
 
     def schemas_of(self, name: str) -> tuple[str, ...]:
         """The schemas that hold a relation of this bare name, sorted."""

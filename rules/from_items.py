@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rules.analysis import Columns, StarItem, alias, alias_columns, renamed, star_outputs, without
+from rules.analysis import CatalogRead, Columns, StarItem, alias, alias_columns, renamed, star_outputs, without
 from rules.errors import Refusal
 from rules.names import Entry, Level, Lookup
 from rules.reads import find_column, is_stored
@@ -57,8 +57,10 @@ class FromItems(References):
                     position=self._source.location(body),
                 )
             return entry
+        if entry.catalog is not None:
+            self.result.catalogs.append(CatalogRead(body, entry.catalog))
         if names and entry.columns is not None:
-            return Entry(entry.name, renamed([(n, None) for n in entry.columns], names))
+            return Entry(entry.name, renamed(list(entry.columns.items()), names))
         return entry
 
     def _join(self, body: Node, level: Level, ctes: Mapping[str, Columns]) -> tuple[list[Entry], list[StarItem]]:

@@ -40,11 +40,15 @@ class Migration:
 
 @dataclass(frozen=True, slots=True)
 class ManagedTable:
-    """A migration in the phase that it is in now, with the table as it physically is."""
+    """A migration in the phase that it is in now, with the table as it physically is.
+
+    `relaxed` are the old columns that are NOT NULL by right, although the constraint is lifted in this phase.
+    """
 
     migration: Migration
     phase: Phase
     relation: Relation
+    relaxed: frozenset[str] = frozenset()
 
     @property
     def policy(self) -> Policy:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from rules.catalog import Relation, TableName
 from rules.changes import quote_identifier
 from rules.errors import UNDEFINED_COLUMN, Refusal
+from rules.introspection.relations import system_relation, treatment
 from rules.migration import Client, ManagedTable
 from rules.phases import HIDDEN_PREFIX
 from rules.plan import FieldPatch
@@ -24,7 +25,8 @@ class Entry:
 
     `columns` maps what a client sees to the patch that its description needs (None: the server describes it right);
     it is None itself where the columns cannot be known. `hidden` are names that the server would find here and
-    this client must not. `open_ended`: there may be fewer columns than these (overloaded functions).
+    this client must not. `open_ended`: there may be fewer columns than these (overloaded functions). `catalog` is the
+    system relation that this is, if what it says of a managed table is not what this client must be told.
     """
 
     name: str | None
@@ -34,6 +36,7 @@ class Entry:
     hidden: frozenset[str] = frozenset()
     qualified_only: bool = False
     open_ended: bool = False
+    catalog: Relation | None = None
 
     @property
     def qualifier(self) -> str:
@@ -100,8 +103,11 @@ class Lookup:
         return catalog.relations.get(TableName(schemas[0], name)) if schemas else None
 
     def table_entry(self, schema: str | None, name: str, alias: str | None) -> Entry:
-        relation = self.relation(schema, name)
         label = alias or name
+        system = system_relation(self.snapshot.catalog.system, schema, name, self.client.search_path)
+        if system is not None:
+            return self._catalog_entry(system, label)
+        relation = self.relation(schema, name)
         if relation is None:
             return Entry(label, None)
         table = None if alias else relation.table
@@ -120,6 +126,16 @@ class Lookup:
             c.name for c in relation.columns if c.name not in columns and not c.name.startswith(HIDDEN_PREFIX)
         )
         return Entry(label, columns, managed, table, hidden)
+
+    def _catalog_entry(self, relation: Relation, label: str) -> Entry:
+        found = treatment(relation, self.snapshot.tables.values(), self.client.shape)
+        columns: dict[str, FieldPatch | None] = dict.fromkeys(c.name for c in relation.columns)
+        for column in relation.columns:
+            if found is not None and column.name in found.shows:
+                columns[column.name] = FieldPatch(
+                    column.name, relation.oid, column.attnum, column.type_oid, column.typmod
+                )
+        return Entry(label, columns, table=relation.table, catalog=relation if found is not None else None)
 
     def column(self, level: Level, name: str, position: int) -> Found | None:
         """Who owns a bare name; None if nobody known does (a system column, an unknown relation's, a mistake)."""

@@ -12,6 +12,7 @@ from pglast.parser import ParseError, parse_sql_json
 from rules.analysis import QUERIES, Analysis
 from rules.errors import FEATURE_NOT_SUPPORTED, UNDEFINED_COLUMN, Refusal
 from rules.fragments import Edits
+from rules.introspection.rewriting import inner_query, reads_catalogs, rewrite_catalogs
 from rules.migration import Client, ManagedTable
 from rules.names import Entry, Lookup
 from rules.phases import HIDDEN_PREFIX, Shape
@@ -46,9 +47,11 @@ def plan(sql: str, snapshot: Snapshot, client: Client) -> Plan:
     names = ", ".join(sorted(t.migration.name for t in snapshot.tables.values()))
     try:
         source = SourceText(sql)
-    except ParseError as error:
-        return _refuse(_syntax_error(error, sql), names)
-    except (RecursionError, UnicodeEncodeError):
+    except (ParseError, RecursionError, UnicodeEncodeError) as error:
+        if not snapshot.may_name_managed(sql):
+            return Untouched()  # reads a catalog at most, and the server's own parser may know better
+        if isinstance(error, ParseError):
+            return _refuse(_syntax_error(error, sql), names)
         return _refuse(Refusal(_TOO_DEEP, "Split it into smaller ones."), names)
     planner = _Planner(source, Lookup(snapshot, client))
     try:
@@ -96,7 +99,7 @@ class _Planner:
         for statement in self._source.statements:
             kind, node = unwrap(statement["stmt"])
             if not self._concerns(node, kind):
-                results.append(None)
+                results.append(self._introspection(kind, node))
                 continue
             self._check_names(statement)
             results.append(self._statement(kind, node))
@@ -157,6 +160,14 @@ class _Planner:
                 self._other(kind, node)
                 return None
 
+    def _introspection(self, kind: str, node: Node) -> ResultPatch | None:
+        """A statement that names no managed table, but maybe a catalog that tells of one."""
+        query = inner_query(kind, node) if reads_catalogs(node) else None
+        if query is None:
+            return None
+        patch = result_patch(self._query(*query).outputs)
+        return patch if kind in QUERIES else None
+
     def _query(self, kind: str, node: Node) -> Analysis:
         analyser = Analyser(self._source, self._lookup)
         try:
@@ -166,6 +177,8 @@ class _Planner:
         shape = self._lookup.client.shape
         self._check_shape()
         rewrite_reads(self._source, self._edits, analysis, shape)
+        tables = tuple(self._lookup.snapshot.tables.values())
+        rewrite_catalogs(self._source, self._edits, {kind: node}, analysis.catalogs, tables, shape)
         for write in analysis.writes:
             match write.kind:
                 case "UpdateStmt":

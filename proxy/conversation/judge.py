@@ -52,6 +52,8 @@ class Judge:
             )
         if not snapshot.may_concern(sql):
             return UNCONCERNED
+        if not snapshot.may_name_managed(sql) and not self._is_readable(snapshot, text):
+            return UNCONCERNED  # it reads the system catalogs at most, and sees hidden columns there
         if not self._pins.may_serve_managed(snapshot):
             return self._lease_lost()
         if self._lexing_moving or not settings.standard_strings or may_move_lexing(text):
@@ -77,6 +79,11 @@ class Judge:
                     migration=planned.migration,
                 )
         return planned
+
+    def _is_readable(self, snapshot: Snapshot, text: bytes) -> bool:
+        """Whether a text could be rewritten now, whatever it says."""
+        lexing = self.settings.standard_strings and not self._lexing_moving and not may_move_lexing(text)
+        return lexing and self._pins.may_serve_managed(snapshot)
 
     def still(self, planned: Planned, snapshot: Snapshot) -> Planned:
         """A plan made earlier in the same snapshot; refused if the lease has been lost since."""

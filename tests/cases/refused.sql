@@ -71,7 +71,7 @@ SELECT "_PGJANUS_state" FROM users
 
 -- reason: a name whose owner cannot be known
 -- shape: old
-SELECT full_name FROM users, pg_stat_activity
+SELECT full_name FROM users, XMLTABLE('/a' PASSING '<a/>' COLUMNS b int)
 
 -- reason: VALUES with more than rows
 -- shape: new
