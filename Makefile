@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench fuzz docs format lock clean
+.PHONY: help demo test lint bench twin fuzz docs format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -25,6 +25,9 @@ lint: $(STAMP) ## ruff, mypy --strict, import-linter
 
 bench: $(STAMP) ## pgbench directly and through the proxy (one minute)
 	@$(BIN)/python -m tests.bench
+
+twin: $(STAMP) ## every case of tests/cases through a proxy, in every protocol and phase, against unmigrated twins (ten minutes)
+	@$(BIN)/python -m tests.protocols
 
 fuzz: $(STAMP) ## random SQL against unmigrated twins, in every phase (SEED=… STATEMENTS=…)
 	@$(BIN)/python -m tests.fuzz --statements $(or $(STATEMENTS),1000) $(if $(SEED),--seed $(SEED))

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -129,6 +129,13 @@ StartProxy = Callable[..., RunningProxy]
 @pytest.fixture
 def start_proxy() -> Iterator[StartProxy]:
     """`start_proxy(database, *more_arguments_of_serve)` returns when both listeners accept."""
+    with running_proxies() as start:
+        yield start
+
+
+@contextmanager
+def running_proxies() -> Iterator[StartProxy]:
+    """The function that starts them; whatever still runs is ended."""
     proxies: list[RunningProxy] = []
 
     def start(database: Database, *arguments: str) -> RunningProxy:
@@ -151,11 +158,13 @@ def start_proxy() -> Iterator[StartProxy]:
             wait_for_port(port, proxy)
         return proxy
 
-    yield start
-    for proxy in proxies:
-        if proxy.process.poll() is None:
-            proxy.stop()
-        proxy.log_file.close()
+    try:
+        yield start
+    finally:
+        for proxy in proxies:
+            if proxy.process.poll() is None:
+                proxy.stop()
+            proxy.log_file.close()
 
 
 def port_accepts(port: int) -> bool:

@@ -68,6 +68,10 @@ class Case:
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
 
+    @property
+    def is_ordered(self) -> bool:
+        return "order by" in self.sql.lower() if self.ordered is None else self.ordered
+
 
 def read_cases(name: str) -> Iterator[Case]:
     """Blocks apart by blank lines, options in front: `-- shape: old`, `-- params: a | b`, `-- except: policy`."""
@@ -314,8 +318,13 @@ def expand(connection: psycopg.Connection[Any], table: ManagedTable) -> None:
     """Expand a plain table of the old shape and put its rows into the states that the phase allows, in turn."""
     for statement in ddl.expand(table.migration, table.relation):
         connection.execute(statement.sql.encode())
+    spread(connection, table)
+
+
+def spread(connection: psycopg.Connection[Any], table: ManagedTable) -> None:
+    """Put rows that are all in state `old` into the states that the phase allows, in turn, and close its gate."""
     name = f"{quote_identifier(table.relation.table.schema)}.{quote_identifier(table.relation.table.name)}"
-    connection.execute(f"ALTER TABLE {name} DROP CONSTRAINT _pgjanus_gate_new".encode())
+    connection.execute(f"ALTER TABLE {name} DROP CONSTRAINT IF EXISTS _pgjanus_gate_new".encode())
     into_new = [
         (c.physical, converted(change, c, Shape.NEW, "")) for change in table.migration.changes for c in change.new
     ]
