@@ -91,7 +91,7 @@ _SYSTEM_SCHEMAS = "('pg_catalog', 'information_schema', 'pg_toast')"
 _OURS = rf"n.nspname NOT IN {_SYSTEM_SCHEMAS} AND n.nspname !~ '^pg_(toast_)?temp_'"
 
 _RELATIONS = f"""
-SELECT c.oid::int8, n.nspname, c.relname, c.relkind::text,
+SELECT c.oid::int8, n.nspname, c.relname, c.relkind::text, c.reltype::int8 AS row_type,
        (SELECT array_agg(a.attname::text ORDER BY k.at)
           FROM pg_index i, unnest(i.indkey) WITH ORDINALITY k(attnum, at), pg_attribute a
          WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid AND a.attnum = k.attnum) AS primary_key
@@ -117,7 +117,7 @@ SELECT c.oid::int8 AS relation, a.attname::text AS name, a.attnum::int4 AS attnu
 
 # The relations of the system schemas, in the form of the two above; they have no defaults.
 _SYSTEM_RELATIONS = """
-SELECT c.oid::int8, n.nspname, c.relname, c.relkind::text, NULL::text[] AS primary_key
+SELECT c.oid::int8, n.nspname, c.relname, c.relkind::text, NULL::text[] AS primary_key, c.reltype::int8 AS row_type
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind IN ('r', 'v') AND n.nspname IN ('pg_catalog', 'information_schema')"""
 
@@ -146,6 +146,21 @@ UNION
 SELECT p.proname::text, a.attname::text
   FROM pg_proc p JOIN pg_type t ON t.oid = p.prorettype JOIN pg_attribute a ON a.attrelid = t.typrelid
  WHERE t.typtype = 'c' AND a.attnum > 0 AND NOT a.attisdropped"""
+
+# Composite types, record and what stands for any type.
+_ROWS = """(SELECT oid FROM pg_type WHERE typtype = 'c' OR typnamespace = 'pg_catalog'::regnamespace
+    AND typname IN ('record', 'any', 'anyelement', 'anynonarray', 'anycompatible', 'anycompatiblenonarray'))"""
+
+_ROW_TAKERS = f"""
+SELECT DISTINCT proname::text FROM pg_proc
+ WHERE (pronargs = 1 OR pronargs - pronargdefaults <= 1 AND pronargs > 0) AND proargtypes[0] IN {_ROWS}"""
+
+_OWN_ROW_TAKERS = f"""
+SELECT DISTINCT proname::text FROM pg_proc
+ WHERE pronamespace <> 'pg_catalog'::regnamespace AND EXISTS (SELECT FROM unnest(proargtypes) a WHERE a IN {_ROWS})
+UNION
+SELECT oprname::text FROM pg_operator
+ WHERE oprnamespace <> 'pg_catalog'::regnamespace AND (oprleft IN {_ROWS} OR oprright IN {_ROWS})"""
 
 # A change to anything that `load_catalog` reads changes a row version here. Statistics are written in place and do
 # not count; neither do temporary tables, which come and go all day. `xmin` survives freezing.
@@ -187,6 +202,9 @@ async def load_catalog(connection: Connection) -> Catalog:
         function_columns={name: frozenset(found) for name, found in function_columns.items()},
         volatile_operators=operators,
         system={r.table: r for r in system},
+        row_takers=frozenset(r[0] for r in await connection.fetch(_ROW_TAKERS)),
+        own_row_takers=frozenset(r[0] for r in await connection.fetch(_OWN_ROW_TAKERS)),
+        database=str(await connection.fetchval("SELECT current_database()")),
     )
 
 
@@ -237,6 +255,7 @@ def _build(
             kind=r["relkind"],
             columns=tuple(sorted(by_relation[r["oid"]], key=lambda c: c.attnum)),
             primary_key=tuple(r["primary_key"] or ()),
+            row_type=r["row_type"],
         )
         for r in relations
     ]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from rules.catalog import Relation
+from rules.errors import Refusal
 from rules.labels import label_of
 from rules.names import Entry
 from rules.plan import FieldPatch
@@ -21,12 +22,25 @@ _AGAIN = "\0"
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A column of `entry` named at [start, end); `bare` if nothing stood in front of it."""
+    """A column of `entry` named at [start, end).
+
+    `field` are the characters of `.name` where it was taken out of a whole row, `(u).name`; the row is at [start, end).
+    """
 
     start: int
     end: int
     entry: Entry
     column: str
+    field: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RowReference:
+    """The whole row of a managed entry as one value, at [start, end)."""
+
+    start: int
+    end: int
+    entry: Entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +53,16 @@ class StarItem:
 
 @dataclass(frozen=True, slots=True)
 class Star:
-    """`from_table`: the star of `TABLE t`, which is not written; [start, end) is the word TABLE then."""
+    """`from_table`: the star of `TABLE t`, which is not written; [start, end) is the word TABLE then.
+
+    `labelled`: its columns may be given names; not so in `ROW(u.*)`.
+    """
 
     start: int
     end: int
     items: tuple[StarItem, ...]
     from_table: bool = False
+    labelled: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +107,7 @@ class CatalogRead:
 @dataclass(slots=True)
 class Analysis:
     references: list[Reference] = field(default_factory=list)
+    rows: list[RowReference] = field(default_factory=list)
     stars: list[Star] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
@@ -96,6 +115,20 @@ class Analysis:
     outputs: list[Output] = field(default_factory=list)
     touched: list[Entry] = field(default_factory=list)
     catalogs: list[CatalogRead] = field(default_factory=list)
+
+
+def returns_row(outputs: Sequence[Output]) -> bool:
+    """Whether a whole row of a managed table is among these output columns."""
+    return any(o is not None and o[1] is not None and o[1].row for o in outputs)
+
+
+def refuse_rows(outputs: Sequence[Output], where: str) -> None:
+    """Refuse whole rows among columns that keep their type."""
+    if returns_row(outputs):
+        raise Refusal(
+            f"a whole row of this table cannot be a column of {where}, because its type would show",
+            "Name the columns, or use to_jsonb(…) or a cast to text.",
+        )
 
 
 def alias(body: Node) -> str | None:
@@ -155,6 +188,31 @@ def star_outputs(star: Sequence[StarItem]) -> list[Output]:
         else:
             outputs += [(name.rstrip(_AGAIN), patch) for name, patch in item.entry.columns.items()]
     return outputs
+
+
+def united(left: list[Output], right: list[Output]) -> list[Output]:
+    """The output columns of a set operation. Whole rows on one side need whole rows of that type on the other."""
+    outputs: list[Output] = []
+    rows = returns_row(left) or returns_row(right)
+    if rows and (len(left) != len(right) or None in left or None in right):
+        raise _mixed()
+    for i, output in enumerate(left):
+        patch: FieldPatch | None = None
+        if rows and output is not None and (other := right[i]) is not None:
+            sides = [p if p is not None and p.row else None for p in (output[1], other[1])]
+            if sides != [None, None]:
+                if sides[0] is None or sides[1] is None or sides[0].type_oid != sides[1].type_oid:
+                    raise _mixed()
+                patch = replace(sides[0], table_oid=0)
+        outputs.append(output and (output[0], patch))
+    return outputs
+
+
+def _mixed() -> Refusal:
+    return Refusal(
+        "a whole row of this table cannot be in one result column with something else",
+        "Name the columns, or use to_jsonb(…) or a cast to text.",
+    )
 
 
 def without(star: list[StarItem], merged: set[str]) -> list[StarItem]:

@@ -51,13 +51,17 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A table, view, materialized view, foreign or partitioned table, with its columns in attnum order."""
+    """A table, view, materialized view, foreign or partitioned table, with its columns in attnum order.
+
+    `row_type` is the OID of the type of its rows.
+    """
 
     oid: int
     table: TableName
     kind: str
     columns: tuple[Column, ...]
     primary_key: tuple[str, ...] = ()
+    row_type: int = 0
 
     def column(self, name: str) -> Column | None:
         return next((c for c in self.columns if c.name == name), None)
@@ -71,6 +75,8 @@ class Catalog:
     taken as volatile. `function_columns` holds only functions that return named columns (composite,
     OUT or TABLE arguments); any other function in FROM has one column, called like its alias.
     `system` are the relations of pg_catalog and information_schema.
+    `row_takers` are the functions that can be called with a row alone (so that `t.f` may mean `f(t)`), `own_row_takers`
+    the functions and operators outside pg_catalog that can be given one. `database` is the database's name.
     """
 
     server_version: int
@@ -79,6 +85,9 @@ class Catalog:
     function_columns: Mapping[str, frozenset[str]] = field(default_factory=dict)
     volatile_operators: frozenset[str] = frozenset()
     system: Mapping[TableName, Relation] = field(default_factory=dict)
+    row_takers: frozenset[str] = frozenset()
+    own_row_takers: frozenset[str] = frozenset()
+    database: str = ""
 
     def schemas_of(self, name: str) -> tuple[str, ...]:
         """The schemas that hold a relation of this bare name, sorted."""

@@ -46,7 +46,7 @@ def label_of(target: Node) -> str:
 
 
 def label_reference(target: Node) -> Node | None:
-    """The ColumnRef that gives the output column its name, if one does: replacing it would change the name."""
+    """The ColumnRef whose replacement would change the output column's name, if there is one."""
     if "name" in target:
         return None
     node = target.get("val", {})
@@ -58,8 +58,9 @@ def label_reference(target: Node) -> Node | None:
             case "TypeCast" | "CollateClause":
                 node = body.get("arg", {})
             case "A_Indirection":
+                kind, inner = unwrap(body["arg"])
                 if any("String" in item for item in body.get("indirection", [])):
-                    return None
+                    return inner if kind == "ColumnRef" else None  # (u).name is replaced as a whole
                 node = body["arg"]
             case "CaseExpr":
                 node = body.get("defresult", {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rules.catalog import Relation, TableName
 from rules.changes import quote_identifier
@@ -37,6 +37,24 @@ class Entry:
     qualified_only: bool = False
     open_ended: bool = False
     catalog: Relation | None = None
+    has_ctid: bool = True
+
+    @property
+    def is_rewritten(self) -> bool:
+        """Whether its rows have columns that this client does not know."""
+        return self.managed is not None and self.managed.phase.expanded
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether one of its columns is a whole row of a managed table."""
+        return any(patch is not None and patch.row for patch in (self.columns or {}).values())
+
+    @property
+    def row_patch(self) -> FieldPatch:
+        """The description of this managed entry's whole row."""
+        assert self.managed is not None
+        relation = self.managed.relation
+        return FieldPatch(self.name or "", relation.oid, 0, relation.row_type, -1, row=True)
 
     @property
     def qualifier(self) -> str:
@@ -44,6 +62,10 @@ class Entry:
 
     def renamed(self, name: str, *, qualified_only: bool = False) -> Entry:
         return Entry(name, self.columns, self.managed, None, self.hidden, qualified_only)
+
+    def proposed(self) -> Entry:
+        """This target as ON CONFLICT's `excluded`: a row that is not stored yet."""
+        return replace(self.renamed("excluded"), has_ctid=False)
 
 
 @dataclass(eq=False)
@@ -53,6 +75,25 @@ class Level:
     parent: Level | None
     entries: list[Entry] = field(default_factory=list)
     merged: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the columns of everything that can be named from here are known."""
+        scope: Level | None = self
+        while scope is not None:
+            if any(e.columns is None for e in scope.entries):
+                return False
+            scope = scope.parent
+        return True
+
+    def merges(self, name: str) -> bool:
+        """Whether a JOIN USING made this name a column, here or further out."""
+        scope: Level | None = self
+        while scope is not None:
+            if name in scope.merged:
+                return True
+            scope = scope.parent
+        return False
 
 
 @dataclass(frozen=True, slots=True)

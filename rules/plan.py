@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from rules.errors import Refusal
 
+_RECORD_OID = 2249
+
 
 @dataclass(frozen=True, slots=True)
 class Untouched:
@@ -19,6 +21,8 @@ class FieldPatch:
 
     The expression has the column's type already; what it lacks is the origin (`table_oid`, `attnum`) and the modifier.
     `cast` says that the client cast the column: PostgreSQL keeps the origin only if the cast changes nothing.
+    `row` says that it is a whole row of the table: `type_oid` is the table's row type then, where the server sees a
+    `record`; `attnum` is 0, and so is `table_oid` unless it is the bare row.
     """
 
     name: str
@@ -27,16 +31,19 @@ class FieldPatch:
     type_oid: int
     typmod: int
     cast: bool = False
+    row: bool = False
 
-    def describe(self, type_oid: int, typmod: int) -> tuple[int, int, int] | None:
-        """(table OID, attnum, typmod) in place of what the server said of a column with this type; None: leave it.
+    def describe(self, type_oid: int, typmod: int) -> tuple[int, int, int, int] | None:
+        """(table OID, attnum, type OID, typmod) in place of what the server said of a column; None: leave it.
 
         A domain is described by its base type and modifier, which the server has right.
         """
+        if self.row:
+            return (self.table_oid, self.attnum, self.type_oid, typmod) if type_oid == _RECORD_OID else None
         same = type_oid == self.type_oid
         if self.cast and not (same and typmod == self.typmod):
             return None
-        return self.table_oid, self.attnum, self.typmod if same else typmod
+        return self.table_oid, self.attnum, type_oid, self.typmod if same else typmod
 
 
 @dataclass(frozen=True, slots=True)

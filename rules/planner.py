@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pglast.parser import ParseError, parse_sql_json
 
-from rules.analysis import QUERIES, Analysis
+from rules.analysis import QUERIES, Analysis, refuse_rows
 from rules.errors import FEATURE_NOT_SUPPORTED, UNDEFINED_COLUMN, Refusal
 from rules.fragments import Edits
 from rules.introspection.rewriting import inner_query, reads_catalogs, rewrite_catalogs
@@ -149,12 +149,12 @@ class _Planner:
                 self._copy(node)
                 return None
             case "DeclareCursorStmt" if not node.get("options", 0) & _CURSOR_WITH_HOLD:
-                self._query(*unwrap(node["query"]))
+                refuse_rows(self._query(*unwrap(node["query"])).outputs, "a cursor")
                 return None
             case "CreateTableAsStmt" if node.get("objtype", "OBJECT_TABLE") == "OBJECT_TABLE":
                 inner_kind, inner = unwrap(node["query"])
                 if inner_kind in QUERIES:
-                    self._query(inner_kind, inner)
+                    refuse_rows(self._query(inner_kind, inner).outputs, "CREATE TABLE AS")
                 return None
             case _:
                 self._other(kind, node)

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from rules.analysis import QUERIES, Analysis, Columns, Output, Reference
+from rules.analysis import QUERIES, Analysis, Columns, Output, Reference, RowReference, Star, StarItem
 from rules.errors import Refusal
-from rules.names import Entry, Found, Level, Lookup
+from rules.names import SYSTEM_COLUMNS, Entry, Found, Level, Lookup
+from rules.plan import FieldPatch
+from rules.rows import Fate, Frame, Holds, fate_of_row
 from rules.source import DOT, Node, SourceText, string, unwrap
+
+
+@dataclass(slots=True)
+class Value:
+    """What an output column needs to know of an expression.
+
+    `column`: it is this column of an entry, or a cast of it. `row`: it is a whole row of a managed table.
+    """
+
+    column: tuple[Entry, str] | None = None
+    row: FieldPatch | None = None
 
 
 class References(ABC):
@@ -24,84 +38,195 @@ class References(ABC):
     def _query(self, kind: str, node: Node, parent: Level | None, ctes: Mapping[str, Columns]) -> list[Output]:
         """Analyse a query; `kind` is one of QUERIES. Returns its output columns."""
 
-    def _expressions(self, node: Any, level: Level, ctes: Mapping[str, Columns]) -> tuple[Entry, str] | None:
-        """Resolve every reference below `node`; returns the owner if `node` itself is one column reference."""
-        first: tuple[Entry, str] | None = None
-        stack = [node]
+    def _expressions(self, node: Any, level: Level, ctes: Mapping[str, Columns]) -> Value:
+        """Resolve every reference below `node`, and say what `node` itself is."""
+        value = Value()
+        whole = [node, node["TypeCast"]["arg"] if isinstance(node, dict) and "TypeCast" in node else node]
+        stack: list[tuple[Any, Frame | None]] = [(node, None)]
         while stack:
-            item = stack.pop()
+            item, frame = stack.pop()
             if isinstance(item, list):
-                stack.extend(item)
+                stack.extend((x, frame) for x in item)
                 continue
             if not isinstance(item, dict):
                 continue
-            for key, value in item.items():
+            for key, body in item.items():
+                found: Value | None = None
                 if key == "ColumnRef":
-                    found = self._reference(value, level)
-                    if item is node:
-                        first = found
+                    found = self._reference(body, level, frame)
                 elif key in QUERIES:
-                    self._query(key, value, level, ctes)
-                elif key == "MultiAssignRef" and value.get("colno", 1) != 1:
+                    outputs = self._query(key, body, level, ctes)
+                    found = self._row_of_query(outputs, level, frame)
+                elif key == "MultiAssignRef" and body.get("colno", 1) != 1:
                     continue  # the same source again, once for each column
-                elif key == "A_Indirection":
-                    self._indirection(value, level)
-                    stack.append(value)
-                elif isinstance(value, (dict, list)):
-                    stack.append(value)
-        return first
+                elif key == "A_Indirection" and (found := self._field_of_row(body, level)) is not None:
+                    stack.append((body["indirection"], Frame(key, body, frame)))
+                elif isinstance(body, (dict, list)):
+                    stack.append((body, Frame(key, body, frame)))
+                if found is not None:
+                    value.row = found.row or value.row
+                    if any(item is w for w in whole):
+                        value.column = found.column
+        return value
 
-    def _indirection(self, value: Node, level: Level) -> None:
-        kind, body = unwrap(value["arg"])
-        if kind != "ColumnRef" or len(body["fields"]) != 1 or "String" not in body["fields"][0]:
-            return
-        name = string(body["fields"][0])
-        entry = self._lookup.entry(level, name)
-        if entry is not None and entry.managed is not None and self._lookup.column(level, name, 0) is None:
-            field_name = next((string(i) for i in value["indirection"] if "String" in i), "*")
-            raise Refusal(
-                f"({name}).{field_name} takes a column out of a whole row, which is not supported yet",
-                f"Write {name}.{field_name} without the parentheses.",
-                position=self._source.location(body),
-            )
-
-    def _reference(self, reference: Node, level: Level) -> tuple[Entry, str] | None:
+    def _reference(self, reference: Node, level: Level, frame: Frame | None) -> Value:
         fields = reference["fields"]
         start = self._source.location(reference)
         if "A_Star" in fields[-1]:
-            self._whole_row([string(f) for f in fields[:-1]], level, start)
-            return None
+            if frame is not None and frame.parent is not None and frame.parent.key == "RowExpr":
+                self._star_in_row(reference, level, frame.parent)
+                return Value()
+            return self._whole_row(reference, level, frame)
         names = [string(f) for f in fields]
         if len(names) == 1:
-            return self._bare(names[0], level, start)
+            return self._bare(reference, names[0], level, frame)
+        if len(names) == 4 and names[0] != self._lookup.snapshot.catalog.database:
+            return Value()  # the server says what it thinks of a reference to another database
         entry = self._lookup.entry(level, names[-2], names[-3] if len(names) > 2 else None)
-        if entry is None or not self._lookup.qualified(entry, names[-1], start):
-            return None
+        if entry is None:
+            return Value()
+        self._check_functional_notation(entry, names[-1], start)
+        if not self._lookup.qualified(entry, names[-1], start):
+            return Value()
         if entry.managed is not None:
             self._add(start, entry, names[-1])
-        return entry, names[-1]
+        return self._column_value(reference, entry, names[-1], level, frame)
 
-    def _bare(self, name: str, level: Level, start: int) -> tuple[Entry, str] | None:
+    def _bare(self, reference: Node, name: str, level: Level, frame: Frame | None) -> Value:
+        start = self._source.location(reference)
         found: Found | None = self._lookup.column(level, name, start)
         if found is None:
-            entry = self._lookup.entry(level, name)
-            if entry is not None and entry.managed is not None and name not in level.merged:
-                self._whole_row([name], level, start)
-            return None
+            return self._whole_row(reference, level, frame)
         if found.entry.managed is not None or found.captured:
             self._add(start, found.entry, name)
-        return found.entry, name
+        return self._column_value(reference, found.entry, name, level, frame)
 
-    def _whole_row(self, names: list[str], level: Level, start: int) -> None:
-        if not names:  # count(*)-like stars have no fields; a bare * in an expression is the server's to refuse
-            return
-        entry = self._lookup.entry(level, names[-1])
-        if entry is not None and entry.managed is not None and entry.managed.phase.expanded:
+    def _column_value(self, reference: Node, entry: Entry, name: str, level: Level, frame: Frame | None) -> Value:
+        patch = (entry.columns or {}).get(name)
+        row = self._follow(reference, patch, level, frame) if patch is not None and patch.row else None
+        return Value((entry, name), row)
+
+    # --- whole rows ------------------------------------------------------------------------------------------
+
+    def _row_entry(self, reference: Node, level: Level) -> Entry | None:
+        """The entry whose whole row a reference means, if that row is another one for this client than for the server.
+
+        `u.*` in an expression is a whole row; `u` is one if there is no column of that name.
+        """
+        fields = [string(f) for f in reference["fields"] if "String" in f]
+        bare = "String" in reference["fields"][-1]
+        if not fields or (bare and (len(fields) > 1 or fields[0] in SYSTEM_COLUMNS)):
+            return None
+        start = self._source.location(reference)
+        if bare and (self._lookup.column(level, fields[0], start) is not None or level.merges(fields[0])):
+            return None
+        entry = self._lookup.entry(level, fields[-1], fields[-2] if len(fields) > 1 else None)
+        if entry is None or not (entry.is_rewritten or entry.has_rows):
+            return None
+        if bare and not level.is_known:
             raise Refusal(
-                f'the whole row "{names[-1]}" as one value is not supported yet',
-                "Name the columns.",
+                f'"{fields[0]}" may be a column or a whole row: the columns of another item in FROM are not known',
+                f"Write {fields[0]}.* for the whole row, or another alias.",
                 position=start,
             )
+        return entry
+
+    def _whole_row(self, reference: Node, level: Level, frame: Frame | None) -> Value:
+        entry = self._row_entry(reference, level)
+        if entry is None:
+            return Value()
+        if entry.managed is None:  # a sub-select's row with a whole row in it
+            self._follow(reference, None, level, frame)
+            return Value()
+        start, end = self._span(reference)
+        self.result.rows.append(RowReference(start, end, entry))
+        return Value(row=self._follow(reference, entry.row_patch, level, frame))
+
+    def _follow(self, node: Node, patch: FieldPatch | None, level: Level, frame: Frame | None) -> FieldPatch | None:
+        """What a row is when it reaches the top of its expression; None if it does not.
+
+        Without a patch it is the row of something that has a row in it.
+        """
+        try:
+            holds = Holds.ROW if patch is not None else Holds.NESTED
+            catalog = self._lookup.snapshot.catalog
+            fate = fate_of_row(frame, node, catalog, lambda other: self._is_same_row(other, patch, level), holds)
+        except Refusal as refusal:
+            position = self._source.location(node) if "location" in node else refusal.position
+            raise Refusal(refusal.message, refusal.hint, position=position) from None
+        if patch is None or fate is Fate.CONSUMED:
+            return None
+        return patch if fate is Fate.RETURNED else replace(patch, table_oid=0)
+
+    def _is_same_row(self, node: Node, patch: FieldPatch | None, level: Level) -> bool:
+        kind, body = unwrap(node)
+        if kind != "ColumnRef" or patch is None:
+            return False
+        entry = self._row_entry(body, level)
+        other = entry.row_patch if entry is not None and entry.managed else None
+        if entry is None:
+            names = [string(f) for f in body["fields"] if "String" in f]
+            found = self._lookup.column(level, names[0], 0) if len(names) == 1 else None
+            owner = found.entry if found is not None else None
+            if len(names) > 1:
+                owner = self._lookup.entry(level, names[-2], names[-3] if len(names) > 2 else None)
+            other = (owner.columns or {}).get(names[-1]) if owner is not None else None
+        return other is not None and other.row and other.type_oid == patch.type_oid
+
+    def _row_of_query(self, outputs: list[Output], level: Level, frame: Frame | None) -> Value | None:
+        """A sub-select in an expression whose column is a whole row."""
+        rows = [o[1] for o in outputs if o is not None and o[1] is not None and o[1].row]
+        if not rows:
+            return None
+        node: Node = frame.parent.value if frame is not None and frame.parent is not None else {}
+        return Value(row=self._follow(node, replace(rows[0], table_oid=0), level, frame))
+
+    def _field_of_row(self, body: Node, level: Level) -> Value | None:
+        """`(u).name` is the column `u.name`; None if it is something else."""
+        kind, reference = unwrap(body["arg"])
+        entry = self._row_entry(reference, level) if kind == "ColumnRef" else None
+        if entry is None or entry.managed is None:
+            return None
+        start, end = self._span(reference)
+        first = body["indirection"][0]
+        if "String" not in first:
+            raise Refusal("this use of a whole row is not supported", "Name the columns that you need.", position=start)
+        name = string(first)
+        self._check_functional_notation(entry, name, start)
+        if not self._lookup.qualified(entry, name, start):
+            return Value()
+        dot = self._source.token_at(end)
+        while self._source.kind(dot) != DOT:
+            dot += 1
+        field = (self._source.tokens[dot].start, self._source.tokens[dot + 1].end)
+        self.result.references.append(Reference(start, end, entry, name, field))
+        return Value((entry, name) if len(body["indirection"]) == 1 else None)
+
+    def _star_in_row(self, reference: Node, level: Level, row: Frame) -> None:
+        """`ROW(u.*, 1)` takes every column of `u`."""
+        entry = self._row_entry(reference, level)
+        if entry is None:
+            return
+        start, end = self._span(reference)
+        if entry.managed is None or (row.parent is not None and _assigns(row.parent)):
+            raise Refusal("this use of a whole row is not supported", "Name its columns.", position=start)
+        self.result.stars.append(Star(start, end, (StarItem(entry),), labelled=False))
+
+    def _check_functional_notation(self, entry: Entry, name: str, position: int) -> None:
+        """`u.f` means `f(u)` where there is no column `f` but such a function."""
+        if not entry.is_rewritten or name in (entry.columns or ()) or name in SYSTEM_COLUMNS:
+            return
+        if name in self._lookup.snapshot.catalog.row_takers:
+            raise Refusal(
+                f"{entry.name}.{name} calls a function with a whole row of this table, which is not supported",
+                "Write the call with to_jsonb(…) or the columns that it needs.",
+                position=position,
+            )
+
+    def _span(self, reference: Node) -> tuple[int, int]:
+        start = self._source.location(reference)
+        last = self._source.reference_end(self._source.token_at(start)) - 1
+        return start, self._source.tokens[last].end
 
     def _add(self, start: int, entry: Entry, column: str) -> None:
         source = self._source
@@ -110,3 +235,7 @@ class References(ABC):
         if source.kind(first) == DOT:
             raise Refusal("this way to name a column is not supported", position=start)
         self.result.references.append(Reference(start, end, entry, column))
+
+
+def _assigns(frame: Frame) -> bool:
+    return "MultiAssignRef" in (frame.key, frame.parent.key if frame.parent is not None else "")

@@ -24,14 +24,16 @@ from rules.analysis import (
     Write,
     bare_name,
     names_of_query,
+    refuse_rows,
     renamed,
     star_outputs,
+    united,
 )
 from rules.errors import Refusal
 from rules.from_items import FromItems
 from rules.labels import label_of, label_reference
 from rules.names import Entry, Level
-from rules.source import Node, string, unwrap
+from rules.source import STAR, Node, string, unwrap
 
 _ROW_CLAUSES = ("sortClause", "limitCount", "limitOffset")
 
@@ -76,15 +78,17 @@ class Analyser(FromItems):
             if recursive and columns is None:
                 columns = known[cte["ctename"]]
             known[cte["ctename"]] = columns
+            if recursive:
+                refuse_rows(outputs, "WITH RECURSIVE")
         return known
 
     def _select(self, node: Node, parent: Level | None, ctes: Mapping[str, Columns]) -> list[Output]:
         if node.get("op", "SETOP_NONE") != "SETOP_NONE":
             left = self._query("SelectStmt", node["larg"], parent, ctes)
-            self._query("SelectStmt", node["rarg"], parent, ctes)
+            right = self._query("SelectStmt", node["rarg"], parent, ctes)
             # ORDER BY of a set operation can name output columns only.
             self._expressions([node.get(k) for k in ("limitCount", "limitOffset")], Level(parent), ctes)
-            return [o and (o[0], None) for o in left]
+            return united(left, right)
         level = Level(parent)
         star: list[StarItem] = []
         for item in node.get("fromClause", []):
@@ -97,6 +101,8 @@ class Analyser(FromItems):
             outputs = self._table_command(node, star)
         else:
             outputs = self._targets(node.get("targetList", []), level, star, ctes)
+        if "intoClause" in node:
+            refuse_rows(outputs, "SELECT INTO")
         names = {o[0] for o in outputs if o}
         self._expressions(
             [node.get(k) for k in ("whereClause", "havingClause", "limitCount", "limitOffset")], level, ctes
@@ -159,10 +165,11 @@ class Analyser(FromItems):
         if "selectStmt" in node:
             select = node["selectStmt"]["SelectStmt"]
             outputs = self._query("SelectStmt", select, parent, ctes)
+            refuse_rows(outputs, "INSERT")
         level = Level(parent, [target])
         conflict = node.get("onConflictClause", {})
         if conflict:
-            inner = Level(parent, [target, target.renamed("excluded")])
+            inner = Level(parent, [target, target.proposed()])
             self._expressions([conflict.get("targetList"), conflict.get("whereClause")], inner, ctes)
             # The arbiter is looked at by the INSERT's own rewriting: its columns are names, not references.
             if target.managed is None:
@@ -237,23 +244,50 @@ class Analyser(FromItems):
             kind, body = unwrap(target.get("val", {}))
             fields = body.get("fields", []) if kind == "ColumnRef" else []
             if fields and "A_Star" in fields[-1]:
-                outputs += self._star(body, level, star)
+                outputs += self._star(body, target, level, star)
                 continue
-            is_cast = kind == "TypeCast" and unwrap(body["arg"])[0] == "ColumnRef"
-            found = self._expressions(body["arg"] if is_cast else target.get("val"), level, ctes)
+            if kind == "A_Indirection" and "A_Star" in body["indirection"][-1]:
+                outputs += self._star_of_row(body, target, level, ctes)
+                continue
+            found = self._expressions(target.get("val"), level, ctes)
             name = label_of(target)
             reference = label_reference(target)
             if reference is not None:
                 start = self._source.location(reference)
                 first = self._source.token_at(self._source.location(target))
                 self.result.labels.append(Label(first, start, name))
-            patch = found[0].columns.get(found[1]) if found is not None and found[0].columns else None
-            outputs.append((name, patch and replace(patch, name=name, cast=patch.cast or is_cast)))
+            patch = found.row
+            if patch is None and found.column is not None:
+                entry, column = found.column
+                patch = (entry.columns or {}).get(column)
+                if patch is not None and patch.row:
+                    patch = None  # the row was looked at, and something else came of it
+            outputs.append((name, patch and replace(patch, name=name, cast=patch.cast or kind == "TypeCast")))
         return outputs
 
-    def _star(self, reference: Node, level: Level, star: list[StarItem]) -> list[Output]:
-        start = self._source.location(reference)
-        first = self._source.token_at(start)
+    def _star_of_row(self, body: Node, target: Node, level: Level, ctes: Mapping[str, Columns]) -> list[Output]:
+        """`(u).*` among the output columns is `u.*`; of any other composite value the width is not known."""
+        kind, reference = unwrap(body["arg"])
+        entry = self._row_entry(reference, level) if kind == "ColumnRef" and len(body["indirection"]) == 1 else None
+        if entry is None or entry.managed is None:
+            self._expressions({"A_Indirection": body}, level, ctes)
+            return [None]
+        self.result.stars.append(Star(*self._star_span(target), (StarItem(entry),)))
+        return star_outputs([StarItem(entry)])
+
+    def _star_span(self, target: Node) -> tuple[int, int]:
+        """A star among the output columns, with the label that it may have and that PostgreSQL ignores."""
+        source = self._source
+        start = source.location(target)
+        last = source.token_at(start)
+        while source.kind(last) != STAR:
+            last += 1
+        if "name" in target:
+            last += 2 if source.kind(last + 1) == "AS" else 1
+        return start, source.tokens[last].end
+
+    def _star(self, reference: Node, target: Node, level: Level, star: list[StarItem]) -> list[Output]:
+        start, end = self._star_span(target)
         fields = [string(f) for f in reference["fields"][:-1]]
         items = star
         if fields:
@@ -261,7 +295,6 @@ class Analyser(FromItems):
             items = [StarItem(entry)] if entry is not None else []
             if entry is None:
                 return [None]
-        end = self._source.tokens[self._source.reference_end(first) - 1].end
         if any(i.entry is not None and i.entry.managed for i in items):
             for name in (i.column for i in items if i.entry is None):
                 if (

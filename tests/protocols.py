@@ -56,6 +56,7 @@ from tests.twin import (
 _MANAGED = ("users", "items")
 _ACKNOWLEDGED_WITHIN_S = 30
 _WRITES = re.compile(r"\b(insert|update|delete|merge|copy|truncate|alter|execute|call|nextval)\b", re.IGNORECASE)
+_ROW_TYPE = -1
 _FORGETS = re.compile(r"\b(discard|deallocate)\b", re.IGNORECASE)
 _TAKES_COPY_DATA = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_BOTH)
 _REGCLASS = 2205
@@ -212,7 +213,8 @@ class Line:
         columns = tuple(
             (
                 (result.fname(i) or b"").decode(),
-                *(result.ftype(i), result.fmod(i), result.fformat(i)),
+                self.origins.get((result.ftype(i), _ROW_TYPE), result.ftype(i)),
+                *(result.fmod(i), result.fformat(i)),
                 self.origins.get((result.ftable(i), result.ftablecol(i)), ""),
             )
             for i in fields
@@ -397,11 +399,17 @@ class Wire:
 
 
 def origins(database: Database) -> dict[tuple[int, int], str]:
-    """What a column is called for a client: reserved names without their prefix."""
+    """What a column is called for a client: reserved names without their prefix. A whole row is column 0.
+
+    A table's row type is here as well, by (type OID, `_ROW_TYPE`).
+    """
     with psycopg.connect(database.url) as connection:
         rows = connection.execute(
             "SELECT attrelid::int8, attnum, attrelid::regclass || '.' || replace(attname, '_pgjanus_', '')"
             " FROM pg_attribute WHERE attnum > 0 AND attrelid >= 16384"
+            " UNION ALL SELECT oid::int8, 0, oid::regclass || '.*' FROM pg_class WHERE oid >= 16384"
+            " UNION ALL SELECT reltype::int8, %s, oid::regclass || ' type' FROM pg_class WHERE reltype >= 16384",
+            (_ROW_TYPE,),
         ).fetchall()
     return {(table, number): name for table, number, name in rows}
 

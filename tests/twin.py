@@ -32,6 +32,7 @@ from rules.reads import converted
 from rules.snapshot import Snapshot
 
 CASES = Path(__file__).parent / "cases"
+_FIRST_USER_OID = 16384
 TABLES = ["users", "items", "orders", "people"]
 #: Files of another kind. `schema_*.sql`, and the tables of a migration file of the same name, are none either.
 _NO_CASES = {"refused.sql"}
@@ -212,18 +213,29 @@ class Twin:
                 patch = tail[i - result.nfields + len(tail)]
             name = (result.fname(i) or b"").decode()
             origin = (result.ftable(i), result.ftablecol(i))
-            typmod = result.fmod(i)
+            type_oid, typmod = result.ftype(i), result.fmod(i)
             if patch is not None:
                 name += "" if patch.name == name else f" (patched as {patch.name})"
-                own = patch.describe(result.ftype(i), typmod)
+                own = patch.describe(type_oid, typmod)
                 if own is not None:
-                    origin, typmod = (own[0], own[1]), own[2]
-            columns.append((name, result.ftype(i), typmod, self._origin(connection, origin)))
+                    origin, type_oid, typmod = (own[0], own[1]), own[2], own[3]
+            columns.append((name, self._type(connection, type_oid), typmod, self._origin(connection, origin)))
         rows = [tuple(result.get_value(r, c) for c in range(result.nfields)) for r in range(result.ntuples)]
         if not ("order by" in sql.lower() if ordered is None else ordered):
             rows.sort(key=repr)
         status = (result.command_status or b"").decode()
         return Answer(status, tuple(columns), tuple(rows), None, None, f"sent: {sent}", types)
+
+    def _type(self, connection: psycopg.Connection[Any], type_oid: int) -> int | str:
+        """Row types have another OID in each database, but the same name."""
+        if type_oid < _FIRST_USER_OID:
+            return type_oid
+        key = (id(connection), type_oid, -1)
+        if key not in self._names:
+            row = connection.execute("SELECT %s::regtype::text", (type_oid,)).fetchone()
+            assert row is not None
+            self._names[key] = row[0]
+        return self._names[key]
 
     def _origin(self, connection: psycopg.Connection[Any], origin: tuple[int, int]) -> str:
         key = (id(connection), *origin)
@@ -231,9 +243,9 @@ class Twin:
             return ""
         if key not in self._names:
             row = connection.execute(
-                "SELECT attrelid::regclass || '.' || replace(attname, '_pgjanus_', '')"
-                " FROM pg_attribute WHERE attrelid = %s AND attnum = %s",
-                origin,
+                "SELECT c.oid::regclass || '.' || coalesce(replace(attname, '_pgjanus_', ''), 'whole row')"
+                " FROM pg_class c LEFT JOIN pg_attribute ON attrelid = c.oid AND attnum = %s WHERE c.oid = %s",
+                origin[::-1],
             ).fetchone()
             self._names[key] = row[0] if row else str(origin)
         return self._names[key]

@@ -154,7 +154,8 @@ def patch_row_description(body: bytes, patch: ResultPatch, codec: str) -> bytes:
             out.append(body[at:end])
         else:
             table_oid, attnum, type_oid, length, typmod, wire_format = _FIELD.unpack_from(body, name_end + 1)
-            table_oid, attnum, typmod = new.describe(type_oid, typmod) or (table_oid, attnum, typmod)
+            own = new.describe(type_oid, typmod) or (table_oid, attnum, type_oid, typmod)
+            table_oid, attnum, type_oid, typmod = own
             numbers = _FIELD.pack(table_oid, attnum, type_oid, length, typmod, wire_format)
             out.append(new.name.encode(codec, errors="replace") + b"\0" + numbers)
         at = end

@@ -4,7 +4,11 @@
     SELECT (CASE WHEN u._pgjanus_state < 6 THEN … END) AS "full_name", "u"."id", (CASE …) AS "full_name" FROM users u
 
 Columns are replaced one by one and not through a sub-query, which would lose GROUP BY's functional dependency,
-system columns and row locks. A label is added because the name would otherwise become `case`.
+system columns and row locks. A label is added because the name would otherwise become `case`. Only a whole row as one
+value needs a sub-query, of its own:
+
+    SELECT to_jsonb(u) FROM users u
+    SELECT to_jsonb((SELECT r FROM (SELECT "u"."id" AS "id", (CASE …) AS "full_name") AS r WHERE "u".ctid IS NOT NULL))
 """
 
 from __future__ import annotations
@@ -19,6 +23,8 @@ from rules.plan import FieldPatch, ResultPatch
 from rules.reads import find_column, physical, read_column
 from rules.source import SourceText
 
+_ROW = "_pgjanus_row"
+
 
 def read_sql(entry: Entry, column: str, shape: Shape) -> str:
     """SQL of one visible column of a managed entry."""
@@ -29,9 +35,23 @@ def read_sql(entry: Entry, column: str, shape: Shape) -> str:
     return read_column(entry.managed, *found, shape, entry.qualifier)
 
 
+def row_sql(entry: Entry, shape: Shape) -> str:
+    """SQL of the whole row of a managed entry: a record with the client's columns, under their names.
+
+    An outer join's missing row is NULL as a whole, and so is the row before an INSERT: none of them has a ctid.
+    """
+    assert entry.columns is not None
+    columns = ", ".join(f"{read_sql(entry, c, shape)} AS {quote_identifier(c)}" for c in entry.columns)
+    exists = f" WHERE {entry.qualifier}ctid IS NOT NULL" if entry.has_ctid else ""
+    return f"(SELECT {_ROW} FROM (SELECT {columns}) AS {_ROW}{exists})"
+
+
 def rewrite_reads(source: SourceText, edits: Edits, analysis: Analysis, shape: Shape) -> None:
     """Add the edits of everything that a statement reads."""
     replaced = {r.start for r in analysis.references if _rewrite_reference(edits, r, shape)}
+    for row in analysis.rows:
+        edits.replace(row.start, row.end, row_sql(row.entry, shape))
+        replaced.add(row.start)
     for star in analysis.stars:
         sql = _star_sql(star, shape)
         edits.replace(star.start, star.end, f"SELECT {sql} FROM" if star.from_table else sql)
@@ -52,6 +72,8 @@ def _rewrite_reference(edits: Edits, reference: Reference, shape: Shape) -> bool
     if sql == physical(entry.qualifier, reference.column):
         return False  # the client's own text already says it
     edits.replace(reference.start, reference.end, sql)
+    if reference.field is not None:
+        edits.replace(*reference.field)
     return True
 
 
@@ -66,7 +88,7 @@ def _star_sql(star: Star, shape: Shape) -> str:
             items.append(_output(entry, item.column, shape))
         elif entry.managed is not None:
             assert entry.columns is not None
-            items += [_output(entry, column, shape) for column in entry.columns]
+            items += [_output(entry, column, shape, labelled=star.labelled) for column in entry.columns]
         elif entry.columns is not None and not entry.columns:
             continue
         elif entry.name is None or (
@@ -82,11 +104,11 @@ def _star_sql(star: Star, shape: Shape) -> str:
     return ", ".join(items)
 
 
-def _output(entry: Entry, column: str, shape: Shape) -> str:
+def _output(entry: Entry, column: str, shape: Shape, *, labelled: bool = True) -> str:
     if entry.managed is None:
         return entry.qualifier + quote_identifier(column)
     sql = read_sql(entry, column, shape)
-    if sql == physical(entry.qualifier, column):
+    if sql == physical(entry.qualifier, column) or not labelled:
         return sql
     return f"{sql} AS {quote_identifier(column)}"
 

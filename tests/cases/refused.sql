@@ -1,13 +1,43 @@
--- reason: whole rows as one value
-SELECT u FROM users u
+-- reason: whole rows where their type would show
+SELECT array_agg(u) FROM users u
 
-SELECT row_to_json(users) FROM users
+SELECT pg_typeof(u) FROM users u
 
-SELECT (u).id FROM users u
+SELECT sum(u) FROM users u
 
-SELECT count(u.*) FROM users u
+SELECT ARRAY[u, u] FROM users u
 
-SELECT to_jsonb(users.*) FROM users
+SELECT ROW(u, 1) FROM users u
+
+SELECT u::users FROM users u
+
+SELECT (x.u).id FROM (SELECT u FROM users u) x
+
+SELECT x FROM (SELECT u FROM users u) x
+
+SELECT coalesce(u, ROW(1, 'x')) FROM users u
+
+SELECT u FROM users u UNION SELECT ROW(1, 'x')
+
+SELECT u = ANY (ARRAY[v]) FROM users u, users v
+
+SELECT u.pg_typeof FROM users u
+
+SELECT row_to_json(u) FROM users u, XMLTABLE('/a' PASSING '<a/>' COLUMNS u int PATH 'b')
+
+WITH RECURSIVE r AS (SELECT u FROM users u) SELECT * FROM r
+
+INSERT INTO orders SELECT u FROM users u
+
+VALUES ((SELECT u FROM users u LIMIT 1))
+
+MERGE INTO orders o USING users u ON u.id = o.id WHEN NOT MATCHED THEN INSERT VALUES (u)
+
+CREATE TABLE made AS SELECT u FROM users u
+
+SELECT u INTO made FROM users u
+
+DECLARE c CURSOR FOR SELECT u FROM users u
 
 -- reason: joins that compare by name
 SELECT * FROM users NATURAL JOIN orders

@@ -16,7 +16,7 @@ USERS, ITEMS, ORDERS = (TableName("public", name) for name in ("users", "items",
 
 def _relation(oid: int, table: TableName, *columns: tuple[str, int, str]) -> Relation:
     found = tuple(Column(name, i + 1, type_oid, -1, type_name) for i, (name, type_oid, type_name) in enumerate(columns))
-    return Relation(oid, table, "r", found, ("id",))
+    return Relation(oid, table, "r", found, ("id",), row_type=oid + 100)
 
 
 _PLAIN = (
@@ -36,4 +36,5 @@ def snapshot(phase_name: str, strategy: Strategy = Strategy.DUAL_WRITE, version:
         tables[table] = in_phase(migration, phase, relations[table])
         relations[table] = tables[table].relation
     volatility = {"upper": Volatility.IMMUTABLE, "random": Volatility.VOLATILE}
-    return Snapshot(1, Catalog(version, relations, volatility), tables)
+    row_takers = frozenset({"pg_typeof"})
+    return Snapshot(1, Catalog(version, relations, volatility, row_takers=row_takers), tables)

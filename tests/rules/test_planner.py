@@ -120,7 +120,7 @@ def test_each_statement_of_a_text_is_decided_and_one_refusal_refuses_all() -> No
     changed = rewritten("SELECT 1; UPDATE users SET full_name = 'a'; SELECT * FROM users", "writing_both")
     assert changed.startswith("SELECT 1; UPDATE users SET full_name = 'a', ")
     assert changed.endswith('; SELECT "users"."id", "users"."full_name", "users"."age" FROM users')
-    refusal("SELECT 1; SELECT u FROM users u; SELECT * FROM users")
+    refusal("SELECT 1; SELECT u::users FROM users u; SELECT * FROM users")
 
 
 def test_columns_of_the_other_shape_do_not_exist() -> None:

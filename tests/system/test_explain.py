@@ -40,7 +40,7 @@ def test_a_file_that_is_not_started_is_explained_for_every_phase(database: Datab
 def test_one_phase_as_json_and_a_refusal_exits_with_1(database: Database) -> None:
     database.connect().execute((RECIPES / "split_column.sql").read_text().encode())
     recipe = str(RECIPES / "split_column.yaml")
-    done = explain(database, recipe, "SELECT u FROM users u", "--phase", "new_only", "--shape", "new", "--json")
+    done = explain(database, recipe, "SELECT u::users FROM users u", "--phase", "new_only", "--shape", "new", "--json")
     assert done.returncode == 1, done.stderr
     (answer,) = json.loads(done.stdout)
     assert (answer["outcome"], answer["sqlstate"], answer["phase"]) == ("refused", "0A000", "new_only")

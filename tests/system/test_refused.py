@@ -130,7 +130,7 @@ def test_a_savepoint_rescues_the_transaction_from_a_refusal(scene: Scene) -> Non
         connection.execute("UPDATE users SET full_name = 'Kept Here' WHERE id = 1")
         connection.execute("SAVEPOINT s")
         with pytest.raises(psycopg.errors.FeatureNotSupported):
-            connection.execute("UPDATE users SET full_name = 'Gone' WHERE id = 1; SELECT u FROM users u")
+            connection.execute("UPDATE users SET full_name = 'Gone' WHERE id = 1; SELECT u::users FROM users u")
         connection.execute("ROLLBACK TO SAVEPOINT s")
         assert connection.execute("COMMIT").statusmessage == "COMMIT"
     assert scene.direct.execute("SELECT full_name FROM users WHERE id = 1").fetchone() == ("Kept Here",)
@@ -141,7 +141,11 @@ def test_in_a_pipeline_what_follows_a_refusal_is_skipped_until_the_next_sync(sce
     with scene.connect(Shape.OLD) as connection:
         pgconn = connection.pgconn
         pgconn.enter_pipeline_mode()
-        texts = ("UPDATE users SET full_name = 'lost' WHERE id = 1", "SELECT u FROM users u", "DELETE FROM users")
+        texts = (
+            "UPDATE users SET full_name = 'lost' WHERE id = 1",
+            "SELECT u::users FROM users u",
+            "DELETE FROM users",
+        )
         for text in texts:
             pgconn.send_query_params(text.encode(), None)
         pgconn.pipeline_sync()
@@ -172,7 +176,7 @@ def test_a_refused_statement_among_others_in_one_text_stops_all_of_them(scene: S
     before = scene.all_there_is()
     with scene.connect(Shape.NEW) as connection:
         with pytest.raises(psycopg.errors.FeatureNotSupported):
-            connection.execute("UPDATE users SET first_name = 'lost'; SELECT u FROM users u; DELETE FROM orders")
+            connection.execute("UPDATE users SET first_name = 'lost'; SELECT u::users FROM users u; DELETE FROM orders")
         assert connection.execute("SELECT first_name FROM users WHERE id = 1").fetchone() == ("Ada",)
     assert scene.all_there_is() == before
 
