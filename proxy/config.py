@@ -118,6 +118,17 @@ class Limits(BaseModel):
     linger_timeout_s: Annotated[float, Field(gt=0)] = 60.0
 
 
+class Observing(BaseModel):
+    """What is kept of the statements that are sent while a migration is in its first phase."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: Also one text of each distinct statement as a client sent it, with its constants.
+    keep_samples: bool = False
+    #: From one round of the recorder to the next.
+    every_s: Annotated[float, Field(ge=0.1)] = 2.0
+
+
 class ProxyFile(BaseModel):
     """pgjanus.yaml."""
 
@@ -125,6 +136,7 @@ class ProxyFile(BaseModel):
 
     clients: tuple[ClientMatch, ...] = ()
     limits: Limits = Limits()
+    observe: Observing = Observing()
 
     def shape_for(self, user: str, database: str, application_name: str) -> Shape | None:
         """The shape of the first match, or None."""

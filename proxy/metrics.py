@@ -33,6 +33,14 @@ class DataPathCollector(Collector):
         for migration, count in tally.refused.items():
             statements.add_metric(("refused", migration), count)
         yield statements
+        observed = CounterMetricFamily(
+            "pgjanus_statements_observed",
+            "Untouched statements that a migration would refuse if it did not say on_unsupported: observe.",
+            labels=("migration",),
+        )
+        for migration, count in tally.observed.items():
+            observed.add_metric((migration,), count)
+        yield observed
         yield _counter(
             "pgjanus_prepared_again", "Prepared statements given a new text for a new phase.", tally.prepared_again
         )

@@ -9,10 +9,10 @@ from typing import Final
 
 import structlog
 
-from proxy.conversation.statements import Planned
+from proxy.conversation.statements import Planned, Watch
 from rules.errors import Refusal
 from rules.migration import Client
-from rules.plan import Plan, Refuse, Rewrite
+from rules.plan import Plan, Refuse, Rewrite, Untouched
 from rules.snapshot import Snapshot
 
 _INTERNAL_ERROR: Final = "XX000"
@@ -24,13 +24,16 @@ _LARGEST_PART: Final = 16
 log = structlog.get_logger(__name__)
 
 RawPlanner = Callable[[str, Snapshot, Client], Plan]
+#: Who is told how often a text is sent, if anybody wants to know.
+Watcher = Callable[[str, Snapshot, Client], Watch | None]
 
 
 class PlanCache:
     """Call it like the planner. Least recently used plans go first; one per process, for all sessions."""
 
-    def __init__(self, planner: RawPlanner, limit_bytes: int) -> None:
+    def __init__(self, planner: RawPlanner, limit_bytes: int, watcher: Watcher = lambda *_: None) -> None:
         self._planner = planner
+        self._watcher = watcher
         self._limit_bytes = limit_bytes
         # The snapshot is kept in the value: as long as the entry lives, no other can have its id.
         self._plans: OrderedDict[tuple[str, int, Client], tuple[Snapshot, Planned, int]] = OrderedDict()
@@ -74,11 +77,12 @@ class PlanCache:
                 sqlstate=_INTERNAL_ERROR,
             )
             plan = Refuse(defect, "")
+        watch = self._watcher(sql, snapshot, client)
         match plan:
-            case Refuse(migration=migration):
-                return Planned(plan, migration)
+            case Refuse(migration=migration) | Untouched(despite=Refusal(), migration=migration):
+                return Planned(plan, migration, watch)
             case Rewrite() | _:
-                return Planned(plan, mentioned_migrations(sql, snapshot))
+                return Planned(plan, mentioned_migrations(sql, snapshot), watch)
 
 
 def mentioned_migrations(sql: str, snapshot: Snapshot) -> str:

@@ -21,7 +21,7 @@ from rules.phases import ANNOUNCED, CONTRACTED, LADDERS, Phase, Strategy, phase_
 from rules.spec import MigrationSpec
 
 CHANNEL = "pgjanus"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 #: First key of our advisory locks, which are all of the two-key kind; the second one says what is locked.
 LOCK_CLASS = 0x706A616E  # "pjan"
@@ -102,6 +102,22 @@ CREATE TABLE IF NOT EXISTS pgjanus.divergences (
     found_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX IF NOT EXISTS divergences_of ON pgjanus.divergences (migration);
+-- what was sent in the first phases, by statement and sender
+CREATE TABLE IF NOT EXISTS pgjanus.observations (
+    migration text NOT NULL,
+    id text NOT NULL,
+    shape text NOT NULL,
+    fingerprint text NOT NULL,
+    statement text NOT NULL,
+    sample text,
+    forecast jsonb NOT NULL,
+    application_name text NOT NULL,
+    username text NOT NULL,
+    seen bigint NOT NULL,
+    first_seen timestamptz NOT NULL DEFAULT clock_timestamp(),
+    last_seen timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (migration, id, application_name, username)
+);
 INSERT INTO pgjanus.epoch (epoch) VALUES (1) ON CONFLICT DO NOTHING;
 INSERT INTO pgjanus.installation (version) VALUES (%d) ON CONFLICT DO NOTHING;
 """
@@ -309,6 +325,7 @@ async def delete_migration(connection: Connection, name: str) -> None:
     await connection.execute("DELETE FROM pgjanus.migrations WHERE name = $1", name)
     await connection.execute("DELETE FROM pgjanus.backfills WHERE migration = $1", name)
     await connection.execute("DELETE FROM pgjanus.divergences WHERE migration = $1", name)
+    await connection.execute("DELETE FROM pgjanus.observations WHERE migration = $1", name)
 
 
 async def set_phase(connection: Connection, row: MigrationRow, after: Phase) -> None:

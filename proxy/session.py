@@ -223,7 +223,7 @@ class Session:
         shape = requested_shape(parameters) or gateway.file.shape_for(user, database, application) or self._shape
         if gateway.database is not None and database != gateway.database:
             return None
-        judge = Judge(gateway.pins, gateway.planner, Settings(Client(shape), user))
+        judge = Judge(gateway.pins, gateway.planner, Settings(Client(shape), user, application))
         return Conversation(gateway.pins, judge, gateway.tally, buffer_limit=gateway.file.limits.buffer_limit_bytes)
 
     async def _dial(self, first: StartupMessage | CancelRequest, rest: bytes) -> None:

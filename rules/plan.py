@@ -12,7 +12,13 @@ _RECORD_OID = 2249
 
 @dataclass(frozen=True, slots=True)
 class Untouched:
-    """Forward the client's bytes as they are."""
+    """Forward the client's bytes as they are.
+
+    `despite` is why `migration` would refuse the statement if it did not only observe (see `rules.unsupported`).
+    """
+
+    despite: Refusal | None = None
+    migration: str = ""
 
 
 @dataclass(frozen=True, slots=True)

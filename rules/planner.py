@@ -29,6 +29,7 @@ from rules.statements import (
     rewrite_reads,
     rewrite_set,
 )
+from rules.unsupported import forbidden
 
 _SYNTAX_ERROR = "42601"
 _TOO_DEEP = "this statement is nested too deeply to be rewritten"
@@ -57,12 +58,24 @@ def plan(sql: str, snapshot: Snapshot, client: Client) -> Plan:
     try:
         return planner.plan()
     except Refusal as refusal:
-        return _refuse(refusal, planner.migrations() or names)
+        return _observed(_refuse(refusal, planner.migrations() or names), source, snapshot, client)
     except RecursionError:
         return _refuse(Refusal(_TOO_DEEP, "Split it into smaller ones."), names)
     except Exception as error:  # the last net: a mistake of ours must not let a statement through
         what = f"the statement could not be rewritten because of a defect in pgjanus ({type(error).__name__}: {error})"
-        return _refuse(Refusal(what, "Please report this statement as a bug."), names)
+        return _observed(
+            _refuse(Refusal(what, "Please report this statement as a bug."), names), source, snapshot, client
+        )
+
+
+def _observed(refuse: Refuse, source: SourceText, snapshot: Snapshot, client: Client) -> Plan:
+    """A refusal of ours becomes a report where the migration says so and nothing can come of it."""
+    if refuse.refusal.sqlstate != FEATURE_NOT_SUPPORTED:
+        return refuse
+    try:
+        return refuse if forbidden(source.statements, snapshot, client) else Untouched(refuse.refusal, refuse.migration)
+    except Exception:  # what cannot be judged is not forwarded
+        return refuse
 
 
 def _refuse(refusal: Refusal, names: str) -> Refuse:

@@ -76,7 +76,7 @@ def test_every_recipe_has_a_page_in_docs_operations() -> None:
     recipes = {path.stem for path in (ROOT / "rules/recipes").glob("*.yaml")}
     pages = {path.stem for path in (ROOT / "docs/operations").glob("*.md")} - {"README"}
     assert recipes
-    assert recipes == pages
+    assert recipes == pages - {"observe"}, "observe.md is about statements before a migration"
 
 
 def test_the_top_level_stays_small() -> None:

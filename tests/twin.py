@@ -26,7 +26,7 @@ from rules.changes import quote_identifier
 from rules.loader import load_file
 from rules.migration import Client, ManagedTable
 from rules.phases import LADDERS, STATE_COLUMN, Phase, Reads, RowState, Shape, Writes
-from rules.plan import FieldPatch, Refuse, Rewrite, Untouched
+from rules.plan import FieldPatch, Plan, Refuse, Rewrite, Untouched
 from rules.planner import plan
 from rules.reads import converted
 from rules.snapshot import Snapshot
@@ -134,9 +134,11 @@ class Twin:
         managed: psycopg.Connection[Any],
         snapshot: Snapshot,
         shape: Shape,
+        planner: Callable[[str, Snapshot, Client], Plan] = plan,
     ) -> None:
         self.direct, self.managed, self.snapshot = direct, managed, snapshot
         self.client = Client(shape)
+        self._planner = planner
         self._names: dict[tuple[int, int, int], str] = {}
 
     def run(self, case: Case, tables: list[str]) -> list[str]:
@@ -175,7 +177,7 @@ class Twin:
         head: tuple[FieldPatch | None, ...] = ()
         tail: tuple[FieldPatch | None, ...] = ()
         if rewrite:
-            decided = plan(sql, self.snapshot, self.client)
+            decided = self._planner(sql, self.snapshot, self.client)
             match decided:
                 case Refuse(refusal=refusal):
                     position = None if refusal.position is None else refusal.position + 1

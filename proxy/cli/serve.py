@@ -15,12 +15,14 @@ import uvloop
 
 from proxy.admin import start_admin
 from proxy.cli.common import EXIT_USAGE, describe, fail
-from proxy.config import Address, ProxyFile, ServerUrl, read_address, read_proxy_file, read_server_url
+from proxy.config import Address, Observing, ProxyFile, ServerUrl, read_address, read_proxy_file, read_server_url
 from proxy.conversation.actions import Tally
 from proxy.dialer import Dialer
 from proxy.listener import drain, listen
 from proxy.logs import configure_logs
 from proxy.metrics import Metrics
+from proxy.observe.recorder import Recorder
+from proxy.observe.sightings import Sightings
 from proxy.pins import FixedPins, Pins
 from proxy.plans import PlanCache
 from proxy.rollout import Rollout
@@ -133,7 +135,11 @@ async def serve(serving: Serving) -> None:
     (await dialer.dial(_Probe)).close()
     async with AsyncExitStack() as stack:
         pins = await _control(serving.database_url, stack)
-        plans = PlanCache(plan, limits.plan_cache_bytes)
+        sightings = Sightings()
+        if serving.database_url is not None:
+            recorder = _recorder(serving.database_url, sightings, serving.file.observe)
+            stack.push_async_callback(recorder.stop)
+        plans = PlanCache(plan, limits.plan_cache_bytes, sightings.watch)
         gateway = Gateway(dialer, pins, plans, Tally(), serving.file, serving.database)
         servers = [await listen(gateway, serving.listen, Shape.OLD, "--listen")]
         stack.callback(servers[0].close)
@@ -166,6 +172,18 @@ async def _control(database_url: str | None, stack: AsyncExitStack) -> Pins:
     await rollout.start()
     stack.push_async_callback(rollout.stop)
     return rollout
+
+
+def _recorder(database_url: str, sightings: Sightings, settings: Observing) -> Recorder:
+    recorder = Recorder(
+        database_url,
+        sightings,
+        keep_samples=settings.keep_samples,
+        every_s=settings.every_s,
+        log=lambda line: log.info("observe", message=line),
+    )
+    recorder.start()
+    return recorder
 
 
 class _Probe(asyncio.Protocol):

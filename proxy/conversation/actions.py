@@ -37,9 +37,13 @@ Action = ToServer | ToClient | Hold | Refused
 
 @dataclass(slots=True)
 class Tally:
-    """Statements by what happened to them: each Query, each Bind, and each Parse that was refused."""
+    """Statements by what happened to them: each Query, each Bind, and each Parse that was refused.
+
+    `observed` are those of `untouched` that a migration would refuse if it did not say `on_unsupported: observe`.
+    """
 
     untouched: int = 0
+    observed: Counter[str] = field(default_factory=Counter)
     rewritten: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     prepared_again: int = 0

@@ -296,13 +296,21 @@ class Requests:
         entry.refused = refuse
         self._state.ledger.push(entry)
         self._state.tally.refused[refuse.migration] += 1
+        self._watch(planned)
         self._state.actions.append(Refused(refuse.refusal, refuse.migration, text.decode(errors="replace")))
 
+    def _watch(self, planned: Planned) -> None:
+        if planned.watch is not None:
+            planned.watch.saw(self._state.judge.settings.who)
+
     def _count(self, planned: Planned) -> None:
+        self._watch(planned)
         if planned.rewrite:
             self._state.tally.rewritten[planned.migration] += 1
         else:
             self._state.tally.untouched += 1
+            if isinstance(planned.plan, Untouched) and planned.plan.despite is not None:
+                self._state.tally.observed[planned.migration] += 1
 
 
 _HANDLERS: Final[Mapping[int, Callable[[Requests, Snapshot], bool]]] = {

@@ -31,12 +31,14 @@ class Settings:
     """Attributes are what is known now; None and False mean "not known", and then a managed statement is refused or
     planned without that knowledge."""
 
-    def __init__(self, client: Client, user: str) -> None:
+    def __init__(self, client: Client, user: str, application_name: str = "") -> None:
         self.client = client
         #: The same client when something under way may change its search_path.
         self.client_on_the_move = client
         self.codec: str | None = None
         self.standard_strings = True
+        #: application_name and user: who this is.
+        self.who = (application_name, user)
         self._user = user
         self._search_path: str | None = None
 
@@ -49,8 +51,11 @@ class Settings:
             case "search_path":
                 self._search_path = value
                 self._read_path()
+            case "application_name":
+                self.who = (value, self._user)
             case "session_authorization":
                 self._user = value
+                self.who = (self.who[0], value)
                 self._read_path()
 
     def shadow(self, names: frozenset[str]) -> None:

@@ -5,19 +5,32 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from rules.migration import Client
 from rules.plan import Plan, Refuse, Rewrite, Untouched
 from rules.snapshot import Snapshot
 
+#: A session's application_name and user.
+Who = tuple[str, str]
+
+
+class Watch(Protocol):
+    """Counts how often a planned statement is sent, and by whom; cheap enough for each time."""
+
+    def saw(self, who: Who) -> None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A plan, and the migrations that the statement may concern (for counting; empty if none)."""
+    """A plan, and the migrations that the statement may concern (for counting; empty if none).
+
+    `watch` is told of each time that the statement is sent, or refused; None if nobody wants to know.
+    """
 
     plan: Plan
     migration: str = ""
+    watch: Watch | None = None
 
     @property
     def rewrite(self) -> Rewrite | None:

@@ -16,6 +16,7 @@ from proxy.ladder.dependants import relax, require_no_dependants, restore
 from proxy.ladder.gates import ensure_gate
 from proxy.ladder.grants import column_grants
 from proxy.ladder.operator import LadderError, NotAcknowledged, Operator
+from proxy.ladder.outlook import warn_of_refusals
 from proxy.preflight import preflight
 from proxy.registry import MigrationRow, did_you_mean
 from proxy.verify import verify
@@ -183,6 +184,7 @@ async def advance(operator: Operator, name: str, to: str | None = None) -> Outco
     row = await registry.read_migration(operator.connection, name)
     target = _target(row, to, +1)
     outcome = Outcome(name, row.phase.name)
+    await warn_of_refusals(operator, row)
     while row.phase is not target:
         await _release_stale_hold(operator, row)
         after = row.ladder[row.ladder.index(row.phase) + 1]

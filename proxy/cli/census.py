@@ -1,0 +1,70 @@
+"""Reading a log with a progress bar, and showing what was found in it."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import BinaryIO
+
+import click
+
+from proxy.cli.common import print_json
+from proxy.cli.forecasts import Line, page, summary
+from proxy.observe.census import Census
+from rules.catalog import TableName
+from rules.phases import Shape
+
+
+def read_lines(log: BinaryIO) -> Iterator[str]:
+    """The lines of a file with their ends, as text; a bar on stderr shows how far it is, if somebody is looking."""
+    with ExitStack() as stack:
+        status = os.fstat(log.fileno()) if hasattr(log, "fileno") and log is not sys.stdin.buffer else None
+        if sys.stderr.isatty() and status is not None and stat.S_ISREG(status.st_mode):
+            # Only here: importing it takes longer than most commands.
+            from rich.console import Console
+            from rich.progress import wrap_file
+
+            bar = wrap_file(log, status.st_size, description="reading", console=Console(stderr=True), transient=True)
+            log = stack.enter_context(bar)
+        for line in log:
+            yield line.decode(errors="replace")
+
+
+def show_census(census: Census, table: TableName, shape: Shape, as_json: bool) -> bool:
+    """Print it; whether anything is refused, or was not looked at."""
+    lines = {what: Line(what.statement, seen, what.forecast) for what, seen in census.seen.items()}
+    refused = [what for what, line in lines.items() if line.is_refused]
+    if as_json:
+        print_json(
+            {
+                "table": str(table),
+                "shape": shape.value,
+                "read": census.read,
+                "rewritten_before": census.rewritten,
+                "left_out": census.left_out,
+                "distinct": len(lines),
+                "refused": len(refused),
+                "statements": [
+                    {
+                        "id": what.id,
+                        "fingerprint": what.fingerprint,
+                        "statement": what.statement,
+                        "seen": seen,
+                        "forecast": [outlook.to_json() for outlook in what.forecast],
+                    }
+                    for what, seen in census.seen.most_common()
+                ],
+            }
+        )
+        return bool(refused or census.left_out)
+    for text in page(lines.values()):
+        click.echo(text)
+    click.echo(f"{table}, {shape.value} shape: {summary(lines.values())} ({census.read:,} statements read)")
+    if census.rewritten:
+        click.echo(f"{census.rewritten:,} statements came from pgjanus itself and were left out")
+    if census.left_out:
+        click.echo(f"{census.left_out:,} further statements on it were not looked at: there are too many distinct ones")
+    return bool(refused or census.left_out)
