@@ -81,17 +81,26 @@ class PositionMap:
         start, client_start, moves = self.runs[at]
         return client_start + (position - start if moves else 0)
 
+    def to_server(self, position: int) -> int:
+        """The reverse, for a position that no edit lies at."""
+        for (start, client_start, moves), after in zip(self.runs, [*self.runs[1:], None], strict=True):
+            if moves and client_start <= position and (after is None or position - client_start < after[0] - start):
+                return start + position - client_start
+        raise ValueError(position)
+
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
     """Send `sql` instead.
 
-    `results` has one entry per statement of the text, in order; None describes it as the server does.
+    `results` has one entry per statement of the text, in order; None describes it as the server does. `makes` is the
+    same for the rows of what a statement makes: the prepared statement of a PREPARE, the cursor of a DECLARE.
     """
 
     sql: str
     positions: PositionMap
     results: tuple[ResultPatch | None, ...]
+    makes: tuple[ResultPatch | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

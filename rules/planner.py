@@ -34,7 +34,10 @@ from rules.unsupported import forbidden
 _SYNTAX_ERROR = "42601"
 _TOO_DEEP = "this statement is nested too deeply to be rewritten"
 _WRITE_ANOTHER_WAY = "Write it another way; pgjanus explain shows what becomes of a statement."
-_CURSOR_WITH_HOLD = 0x0020  # CURSOR_OPT_HOLD in nodes/parsenodes.h
+#: They return nothing, but make something that will.
+_MAKERS = ("PrepareStmt", "DeclareCursorStmt")
+#: They contain a query or EXECUTE, or one another.
+_WRAPPERS = ("ExplainStmt", "CreateTableAsStmt")
 
 
 def plan(sql: str, snapshot: Snapshot, client: Client) -> Plan:
@@ -109,18 +112,21 @@ class _Planner:
 
     def plan(self) -> Plan:
         results: list[ResultPatch | None] = []
+        makes: list[ResultPatch | None] = []
         for statement in self._source.statements:
             kind, node = unwrap(statement["stmt"])
-            if not self._concerns(node, kind):
-                results.append(self._introspection(kind, node))
-                continue
-            self._check_names(statement)
-            results.append(self._statement(kind, node))
-        if not self._edits and not any(results):
+            if self._concerns(node, kind):
+                self._check_names(statement)
+                patch = self._statement(kind, node)
+            else:
+                patch = self._introspection(kind, node)
+            results.append(None if kind in _MAKERS else patch)
+            makes.append(patch if kind in _MAKERS else None)
+        if not self._edits and not any(results) and not any(makes):
             return Untouched()
         sql, positions = self._edits.apply()
         self._check(sql)
-        return Rewrite(sql, positions, tuple(results))
+        return Rewrite(sql, positions, tuple(results), tuple(makes))
 
     # --- steps -----------------------------------------------------------------------------------------------
 
@@ -148,26 +154,27 @@ class _Planner:
         match kind:
             case _ if kind in QUERIES:
                 return result_patch(self._query(kind, node).outputs)
-            case "ExplainStmt":
-                inner_kind, inner = unwrap(node["query"])
-                if inner_kind == "CreateTableAsStmt":
-                    inner_kind, inner = unwrap(inner["query"])
-                if inner_kind in QUERIES:
-                    self._query(inner_kind, inner)
-                return None
             case "CopyStmt" if "query" in node:
                 self._query(*unwrap(node["query"]))
                 return None
             case "CopyStmt":
                 self._copy(node)
                 return None
-            case "DeclareCursorStmt" if not node.get("options", 0) & _CURSOR_WITH_HOLD:
-                refuse_rows(self._query(*unwrap(node["query"])).outputs, "a cursor")
+            case "CreateTableAsStmt" if node.get("objtype", "OBJECT_TABLE") != "OBJECT_TABLE":
+                self._other(kind, node)
                 return None
-            case "CreateTableAsStmt" if node.get("objtype", "OBJECT_TABLE") == "OBJECT_TABLE":
+            case _ if kind in _MAKERS:
+                return self._statement(*unwrap(node["query"]))
+            case _ if kind in _WRAPPERS:
                 inner_kind, inner = unwrap(node["query"])
                 if inner_kind in QUERIES:
-                    refuse_rows(self._query(inner_kind, inner).outputs, "CREATE TABLE AS")
+                    outputs = self._query(inner_kind, inner).outputs
+                    if kind == "CreateTableAsStmt":
+                        refuse_rows(outputs, "CREATE TABLE AS")
+                else:
+                    self._statement(inner_kind, inner)
+                return None
+            case "ExecuteStmt":  # parameters cannot hold a query, and what it runs was planned when it was prepared
                 return None
             case _:
                 self._other(kind, node)
@@ -179,7 +186,7 @@ class _Planner:
         if query is None:
             return None
         patch = result_patch(self._query(*query).outputs)
-        return patch if kind in QUERIES else None
+        return patch if kind in (*QUERIES, *_MAKERS) else None
 
     def _query(self, kind: str, node: Node) -> Analysis:
         analyser = Analyser(self._source, self._lookup)

@@ -82,6 +82,16 @@ class SourceText:
         """Character position of a node (libpg_query leaves a 0 out)."""
         return self.char(node.get("location", 0))
 
+    def statement_span(self, statement: Node) -> tuple[int, int]:
+        """Characters of one of `statements`, from its first token to its last: no comments, no semicolon."""
+        start = self.char(statement.get("stmt_location", 0))
+        length = statement.get("stmt_len", 0)
+        end = self.char(statement.get("stmt_location", 0) + length) if length else len(self.sql)
+        first, last = self.token_at(start), self.token_before(end)
+        while last > first and self.kind(last) == SEMICOLON:
+            last -= 1
+        return self.span(first, last + 1)
+
     def kind(self, index: int) -> str:
         return self.tokens[index].kind if 0 <= index < len(self.tokens) else ""
 

@@ -221,7 +221,7 @@ class Twin:
                 own = patch.describe(type_oid, typmod)
                 if own is not None:
                     origin, type_oid, typmod = (own[0], own[1]), own[2], own[3]
-            columns.append((name, self._type(connection, type_oid), typmod, self._origin(connection, origin)))
+            columns.append((name, self._type(connection, type_oid), typmod, self.origin(connection, origin)))
         rows = [tuple(result.get_value(r, c) for c in range(result.nfields)) for r in range(result.ntuples)]
         if not ("order by" in sql.lower() if ordered is None else ordered):
             rows.sort(key=repr)
@@ -239,7 +239,7 @@ class Twin:
             self._names[key] = row[0]
         return self._names[key]
 
-    def _origin(self, connection: psycopg.Connection[Any], origin: tuple[int, int]) -> str:
+    def origin(self, connection: psycopg.Connection[Any], origin: tuple[int, int]) -> str:
         key = (id(connection), *origin)
         if origin[0] == 0:
             return ""

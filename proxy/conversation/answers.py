@@ -7,6 +7,7 @@ from functools import partial
 from typing import Final
 
 from proxy.conversation.ledger import Step
+from proxy.conversation.names import NAME_TAGS, follow_tag
 from proxy.conversation.replies import is_refusal_answered, refused, translated
 from proxy.conversation.state import State
 from proxy.wire.framing import HEADER_BYTES, Framer
@@ -52,11 +53,15 @@ class Answers:
 
     def _statement_done(self) -> bool:
         head = self._state.ledger.head
+        silent = head is not None and (head.injected or head.statement in head.silent)
         if head is not None and head.step is Step.QUERY:
             head.statement += 1
         else:
             self._state.ledger.complete(Step.EXECUTE)
-        self._framer.accept()
+        if silent:
+            self._framer.skip()
+        else:
+            self._framer.accept()
         return True
 
     def _command_complete(self) -> bool:
@@ -65,21 +70,10 @@ class Answers:
         tag = self._framer.head(_HEAD_BYTES)[HEADER_BYTES:]
         if tag.startswith(_CATALOG_TAGS):
             self._state.catalog_moved = True
-        elif tag.startswith((b"DEALLOCATE", b"DISCARD ALL")):
-            self._forget_deallocated(tag)
+        elif tag.startswith(NAME_TAGS):
+            head = self._state.ledger.head
+            follow_tag(self._state, tag.rstrip(b"\0"), head.command if head is not None else None)
         return self._statement_done()
-
-    def _forget_deallocated(self, tag: bytes) -> None:
-        head = self._state.ledger.head
-        if b" ALL" in tag:
-            for name in tuple(self._state.statements):
-                self._state.ledger.forget(self._state.statements, name)
-            self._state.sql_prepared.clear()
-            if tag.startswith(b"DISCARD"):
-                self._state.judge.settings.unshadow()
-        elif head is not None and head.name is not None:
-            self._state.ledger.forget(self._state.statements, head.name)
-            self._state.sql_prepared.pop(head.name, None)
 
     def _error(self) -> bool:
         framer = self._framer
@@ -93,7 +87,7 @@ class Answers:
         error = ErrorFields.read(framer.body())
         if head is not None and head.refused is not None and is_refusal_answered(error):
             framer.replace(refused(error, head.refused.refusal, self._state.codec).write())
-        elif self._state.manages_tables:
+        elif self._state.manages_tables or (head is not None and head.positions is not None):
             framer.replace(translated(error, head.positions if head else None).write())
         else:
             framer.accept()
@@ -103,9 +97,8 @@ class Answers:
         return True
 
     def _fail(self) -> None:
-        for entry in self._state.ledger.fail():
-            if entry.reprepares is not None:
-                entry.reprepares.server_text = None  # whatever the server has now: prepare it before its next use
+        self._state.failed = True
+        self._state.ledger.fail()
 
     def _notice(self) -> bool:
         if not self._state.manages_tables or self._framer.total > self._state.buffer_limit:
@@ -135,16 +128,20 @@ class Answers:
     def _ready(self) -> bool:
         if not self._framer.has(self._framer.total):
             return False
-        self._state.ledger.complete_cycle()
+        state = self._state
+        state.ledger.complete_cycle()
         idle = self._framer.body()[:1] == b"I"
         self._framer.accept()
-        self._state.cycles += 1
-        if not len(self._state.ledger):
-            self._state.cycles = 0
-            self._state.judge.settle()
+        state.cycles += 1
+        at_rest = not len(state.ledger)
+        if idle and state.portals and (at_rest or any(bound.statement is None for bound in state.portals.values())):
+            state.end_transaction(committed=not state.failed)
+        state.failed = False
+        if at_rest:
+            state.cycles = 0
+            state.judge.settle()
             if idle:
-                self._state.portals.clear()
-                self._state.release()
+                state.release()
         return True
 
 

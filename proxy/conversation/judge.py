@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+from pglast.parser import ParseError
+
 from proxy.conversation.settings import Settings
 from proxy.conversation.statements import (
     UNCONCERNED,
     Planned,
     Planner,
+    key_of,
+    may_hold_commands,
     may_move_lexing,
     may_move_path,
     temporary_names,
@@ -16,6 +20,7 @@ from proxy.conversation.statements import (
 from proxy.pins import Pins
 from proxy.wire.encodings import Undecodable, decode, encode
 from proxy.wire.messages import CANNOT_CONNECT_NOW, PROGRAM_LIMIT_EXCEEDED
+from rules.commands import Command, read_commands
 from rules.errors import Refusal
 from rules.plan import Refuse
 from rules.snapshot import Snapshot
@@ -23,7 +28,7 @@ from rules.snapshot import Snapshot
 _PREFIX: Final = "pgjanus: "
 
 
-def _refuse(message: str, hint: str, sqlstate: str = "0A000", migration: str = "") -> Planned:
+def refuse(message: str, hint: str, sqlstate: str = "0A000", migration: str = "") -> Planned:
     return Planned(Refuse(Refusal(_PREFIX + message, hint, sqlstate=sqlstate), migration), migration)
 
 
@@ -46,7 +51,7 @@ class Judge:
             plain = all(table.name.isascii() for table in snapshot.tables)
             if plain and not snapshot.may_concern(text.decode("latin-1")):
                 return UNCONCERNED
-            return _refuse(
+            return refuse(
                 "the statement is not text in the session's client_encoding",
                 "Use a client_encoding that pgjanus can read, such as UTF8.",
             )
@@ -58,12 +63,12 @@ class Judge:
             return self._lease_lost()
         if self._lexing_moving or not settings.standard_strings or may_move_lexing(text):
             if not settings.standard_strings:
-                return _refuse(
+                return refuse(
                     "a managed table cannot be used with standard_conforming_strings = off",
                     "Set standard_conforming_strings to on, and write escapes as E'…'.",
                 )
             if self._lexing_moving and not text.isascii():
-                return _refuse(
+                return refuse(
                     "the client_encoding may be changing while this statement is sent",
                     "Wait for the reply of the SET before sending more.",
                 )
@@ -73,7 +78,7 @@ class Judge:
             try:
                 encode(planned.rewrite.sql, settings.codec)
             except Undecodable:
-                return _refuse(
+                return refuse(
                     "the rewritten statement has characters that the session's client_encoding has not",
                     "Use client_encoding UTF8.",
                     migration=planned.migration,
@@ -84,6 +89,39 @@ class Judge:
         """Whether a text could be rewritten now, whatever it says."""
         lexing = self.settings.standard_strings and not self._lexing_moving and not may_move_lexing(text)
         return lexing and self._pins.may_serve_managed(snapshot)
+
+    def commands(self, text: bytes) -> tuple[Command | None, ...] | None:
+        """What each statement of a text does with names; None if that cannot be told."""
+        if not may_hold_commands(text):
+            return ()
+        if not self.settings.standard_strings and b"\\" in text:
+            return None
+        try:
+            return read_commands(self.readable(text))
+        except (ParseError, RecursionError, UnicodeEncodeError, Undecodable):
+            return None
+
+    def key(self, command: Command) -> bytes:
+        """Under which key the table has the name of a command."""
+        return key_of(self.encoded(command.name or ""))
+
+    def readable(self, text: bytes) -> str:
+        """The text; in an encoding of which nothing is known every byte stands for a character.
+
+        PostgreSQL has no such encoding in which a byte of another character could look like ASCII.
+
+        Raises:
+            Undecodable: it is not text in an encoding that is known.
+        """
+        return text.decode("latin-1") if self.settings.codec is None else decode(text, self.settings.codec)
+
+    def encoded(self, text: str) -> bytes:
+        """The reverse, for a part of what `readable` gave."""
+        return text.encode(self.settings.codec or "latin-1")
+
+    def may_be_moving(self, sql: str) -> bool:
+        """Whether something under way, or the text itself, may change what a name means."""
+        return self._path_moving or may_move_path(sql.encode(errors="replace"))
 
     def still(self, planned: Planned, snapshot: Snapshot) -> Planned:
         """A plan made earlier in the same snapshot; refused if the lease has been lost since."""
@@ -113,21 +151,21 @@ class Judge:
         self._path_moving = self._lexing_moving = False
 
     def too_long(self, limit_bytes: int) -> Planned:
-        return _refuse(
+        return refuse(
             f"a statement longer than {limit_bytes} bytes cannot be looked into while a migration is active",
             "Send the data with COPY or as parameters, or raise buffer_limit.",
             PROGRAM_LIMIT_EXCEEDED,
         )
 
     def outdated(self, name: bytes, migration: str) -> Planned:
-        return _refuse(
-            f'"{name.decode(errors="replace")}" was prepared before a migration of its table began',
-            "DEALLOCATE it and PREPARE it again.",
+        return refuse(
+            f'"{name.decode(errors="replace")}" was prepared by the driver in another phase of the migration',
+            "Run it through the driver, which prepares it again, or PREPARE it with SQL.",
             migration=migration,
         )
 
     def _lease_lost(self) -> Planned:
-        return _refuse(
+        return refuse(
             "managed tables are closed: this proxy has lost its control connection",
             "Try again; other tables are served as before.",
             CANNOT_CONNECT_NOW,

@@ -16,12 +16,14 @@ Source: src/backend/tcop/postgres.c (`ignore_till_sync`, `doing_extended_query_m
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import takewhile
 from typing import Any, Final
 
-from rules.plan import PositionMap, Refuse, ResultPatch, Rewrite
+from rules.commands import Command
+from rules.plan import PositionMap, Refuse, ResultPatch
 
 #: Beyond this the client is not read any more. The server flushes its replies after 8 KB (`PqSendBufferSize`), that is
 #: after at most 1,638 of the shortest ones, so a client that waits for them always gets on.
@@ -52,13 +54,18 @@ CYCLES: Final = frozenset({Step.STARTUP, Step.QUERY, Step.FUNCTION, Step.SYNC})
 
 @dataclass(slots=True)
 class Change:
-    """A table of names as it will be if the server does what it was told: `name` means `after` instead of `before`."""
+    """A table of names as it will be if the server does what it was told: `name` means `after` instead of `before`.
+
+    `statement` is the number of the statement of a Query that does it; a negative one is done before all of them,
+    whether they fail or not.
+    """
 
     table: dict[bytes, Any]
     name: bytes
     after: Any
     before: Any
-    #: In which group of messages it was sent; Sync ends a group.
+    statement: int = 0
+    #: In which group of messages it was sent; Sync and Query end a group.
     group: int = 0
 
     @property
@@ -66,32 +73,43 @@ class Change:
         return id(self.table), self.name
 
 
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """A prepared statement is dropped or made again in the client's place; `undo` if it turns out not to be."""
+
+    undo: Callable[[], None]
+    statement: int = 0
+
+
 @dataclass(slots=True)
 class Expected:
-    """One entry. Its replies go to the client unless `injected` says that the client never asked for them."""
+    """One entry. Its replies go to the client unless `injected` says that the client never asked for them.
+
+    `results` and `commands` have an entry for each statement that the server sees; those in `silent` are our own.
+    """
 
     step: Step
     injected: bool = False
-    rewrite: Rewrite | None = None
+    positions: PositionMap | None = None
+    results: Sequence[ResultPatch | None] = ()
+    commands: Sequence[Command | None] = ()
+    silent: Collection[int] = ()
     refused: Refuse | None = None
-    change: Change | None = None
-    #: The prepared statement that a Bind or Describe means, or the one that a DEALLOCATE drops.
+    changes: Sequence[Change | Renewal] = ()
+    #: The prepared statement that a Bind or Describe means.
     name: bytes | None = None
-    #: The statement to be prepared again if this injected Parse fails.
-    reprepares: Any = None
     #: How many statements of a Query are complete.
     statement: int = 0
 
     @property
-    def positions(self) -> PositionMap | None:
-        return self.rewrite.positions if self.rewrite else None
-
-    @property
     def result(self) -> ResultPatch | None:
         """How the next RowDescription has to be patched."""
-        if self.rewrite is None or self.statement >= len(self.rewrite.results):
-            return None
-        return self.rewrite.results[self.statement]
+        return self.results[self.statement] if self.statement < len(self.results) else None
+
+    @property
+    def command(self) -> Command | None:
+        """What the next statement to be complete does with names."""
+        return self.commands[self.statement] if self.statement < len(self.commands) else None
 
 
 class Ledger:
@@ -123,12 +141,12 @@ class Ledger:
 
     def push(self, entry: Expected) -> None:
         self._entries.append(entry)
-        if entry.step is Step.SYNC:
+        for change in entry.changes:
+            if isinstance(change, Change):
+                change.group = self._unsettled[change.key] = self._group
+                self._assign(change, change.after)
+        if entry.step in CYCLES:
             self._group += 1
-        change = entry.change
-        if change is not None:
-            change.group = self._unsettled[change.key] = self._group
-            self._assign(change, change.after)
 
     def is_settled(self, table: dict[bytes, Any], name: bytes) -> bool:
         """Whether a name will mean, when the server reads the next message, what its table says now.
@@ -166,19 +184,48 @@ class Ledger:
         entries.extend(kept + rest[1:])
 
     def fail(self) -> list[Expected]:
-        """An ErrorResponse for the head: take it, and whatever the server will skip, and undo what they changed."""
+        """An ErrorResponse for the head: take it, and whatever the server will skip, and undo what they changed.
+
+        A Query stays, because ReadyForQuery follows; what its failed statement and those behind it changed is undone.
+        """
         self.copying = False
-        if not self._entries or self._entries[0].step not in EXTENDED:
+        if not self._entries:
+            return []
+        head = self._entries[0]
+        if head.step not in EXTENDED:
+            failed_here = [c for c in head.changes if c.statement >= head.statement]
+            head.changes = [c for c in head.changes if c.statement < head.statement]
+            self._undo_all(failed_here)
             return []
         failed: list[Expected] = []
         while self._entries and self._entries[0].step is not Step.SYNC:
             failed.append(self._entries.popleft())
         self.skipping = not self._entries
-        for entry in reversed(failed):
-            if entry.change is not None:
-                self._settle(entry.change)
-                self._undo(entry.change)
+        self._undo_all([change for entry in failed for change in entry.changes])
         return failed
+
+    def _undo_all(self, changes: Sequence[Change | Renewal]) -> None:
+        for change in reversed(changes):
+            if isinstance(change, Change):
+                self._settle(change)
+                self._undo(change)
+            else:
+                change.undo()
+
+    def retain(self, table: dict[bytes, Any], kept: Collection[Any]) -> None:
+        """The server has forgotten every name of a table but those that mean one of `kept`: as of now."""
+        for name, value in self.as_of_now(table).items():
+            if not any(value is item for item in kept):
+                self.forget(table, name)
+
+    def as_of_now(self, table: dict[bytes, Any]) -> dict[bytes, Any]:
+        """A table of names without the changes that are not answered yet."""
+        names = dict(table)
+        for entry in reversed(self._entries):
+            for change in reversed(entry.changes):
+                if isinstance(change, Change) and change.table is table and self._is_pending(entry, change):
+                    names[change.name] = change.before
+        return {name: value for name, value in names.items() if value is not None}
 
     def forget(self, table: dict[bytes, Any], name: bytes) -> None:
         """The server says that this name means nothing: as of now, so what was sent later still holds."""
@@ -197,10 +244,15 @@ class Ledger:
 
     def _next_change(self, table: dict[bytes, Any], name: bytes) -> Change | None:
         for entry in self._entries:
-            change = entry.change
-            if change is not None and change.table is table and change.name == name:
-                return change
+            for change in entry.changes:
+                if isinstance(change, Change) and change.table is table and change.name == name:
+                    if self._is_pending(entry, change):
+                        return change
         return None
+
+    def _is_pending(self, entry: Expected, change: Change) -> bool:
+        """Whether the server has yet to do it: the head may be a Query of which a part is done."""
+        return change.statement >= entry.statement or entry is not self._entries[0]
 
     def _assign(self, change: Change, value: Any) -> None:
         if value is None:
@@ -214,8 +266,9 @@ class Ledger:
 
     def _pop(self) -> Expected:
         entry = self._entries.popleft()
-        if entry.change is not None:
-            self._settle(entry.change)
+        for change in entry.changes:
+            if isinstance(change, Change):
+                self._settle(change)
         while self._entries and self._entries[0].step is Step.COPY_END:
             self._entries.popleft()
         return entry

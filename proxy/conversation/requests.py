@@ -7,27 +7,22 @@ from typing import Any, Final
 
 from proxy.conversation.actions import Refused
 from proxy.conversation.ledger import Change, Expected, Step
+from proxy.conversation.names import Followed, Follower
+from proxy.conversation.renewals import Renewals, refuse_unknown
 from proxy.conversation.replies import REFUSED_NAME, refusal_text
 from proxy.conversation.state import State
-from proxy.conversation.statements import (
-    UNCONCERNED,
-    Bound,
-    Planned,
-    Statement,
-    deallocated_name,
-    executed_names,
-    prepared_name,
-)
+from proxy.conversation.statements import UNCONCERNED, Bound, Planned, Statement, key_of, may_prepare
 from proxy.wire.framing import HEADER_BYTES, Framer
-from proxy.wire.messages import Parse, Query, close_statement, read_names, read_target
-from rules.plan import Untouched
+from proxy.wire.messages import Parse, Query, read_names, read_target
+from rules.commands import Act, Command
+from rules.plan import ResultPatch, Untouched
 from rules.snapshot import Snapshot
 
 #: PQ_SMALL_MESSAGE_LIMIT: the server closes the connection over a longer Describe, Execute or Close.
 _SMALL_BYTES: Final = 10_000 + HEADER_BYTES
 #: Names are looked for this far into a Bind or Parse (PostgreSQL itself compares only 63 bytes of them).
 _NAMES_BYTES: Final = 16_384
-#: Enough of a Query for the name in a DEALLOCATE, and of most Binds for both names.
+#: Enough of most Binds for both names.
 _HEAD_BYTES: Final = 256
 #: A longer unnamed statement is not remembered while nothing is managed: hardly anybody binds it much later.
 _UNNAMED_BYTES: Final = 1 << 20
@@ -36,34 +31,28 @@ _UNNAMED_BYTES: Final = 1 << 20
 class Requests:
     """Deals with the message that the framer shows. Every method returns False if more of it has to come first."""
 
-    __slots__ = ("_framer", "_state")
+    __slots__ = ("_framer", "_renewals", "_state")
 
     def __init__(self, state: State, framer: Framer) -> None:
         self._state = state
         self._framer = framer
+        self._renewals = Renewals(state)
 
     def receive(self, kind: int, snapshot: Snapshot) -> bool:
         return _HANDLERS[kind](self, snapshot)
 
     def _query(self, snapshot: Snapshot) -> bool:
-        framer = self._framer
+        framer, state = self._framer, self._state
         # A simple query drops the unnamed statement before anything else.
-        gone = self._state.statements.get(b"")
-        entry = Expected(Step.QUERY, change=Change(self._state.statements, b"", None, gone) if gone else None)
-        if not snapshot.tables:
-            if not framer.has(min(framer.total, _HEAD_BYTES)):
-                return False
-            head = framer.head(_HEAD_BYTES)[HEADER_BYTES:]
-            entry.name = deallocated_name(head)
-            if prepared_name(head) and framer.total <= self._state.buffer_limit:
-                if not framer.has(framer.total):
-                    return False
-                self._remember_prepare(framer.body()[:-1])
-            self._state.tally.untouched += 1
-            self._forward(entry)
-            return True
-        if framer.total > self._state.buffer_limit:
-            self._refuse(entry, self._state.judge.too_long(self._state.buffer_limit), Query)
+        gone = state.statements.get(b"")
+        dropped = [Change(state.statements, b"", None, gone, statement=-1)] if gone else []
+        entry = Expected(Step.QUERY, changes=dropped)
+        if framer.total > state.buffer_limit:
+            if snapshot.tables:
+                self._refuse(entry, state.judge.too_long(state.buffer_limit), Query)
+            else:
+                state.unread = True
+                self._pass_untouched(entry)
             return True
         if not framer.has(framer.total):
             return False
@@ -71,21 +60,48 @@ class Requests:
         if query is None:
             self._forward(entry)
             return True
-        entry.name = deallocated_name(query.text)
-        planned = self._outdated(query.text, snapshot) or self._state.judge.plan(query.text, snapshot)
+        if not (snapshot.tables or state.lasting or state.follows or may_prepare(query.text)):
+            self._pass_untouched(entry)
+            return True
+        followed = self._follow(query.text, state.judge.plan(query.text, snapshot), snapshot)
+        if followed is None:
+            state.stalled = True
+            return False
+        planned = followed.planned
         if planned.refusal:
             self._refuse(entry, planned, Query, query.text)
             return True
-        self._state.judge.sent(query.text, snapshot, planned)
-        self._remember_prepare(query.text)
+        state.judge.sent(query.text, snapshot, planned)
         self._count(planned)
-        if planned.rewrite:
-            entry.rewrite = planned.rewrite
-            framer.replace(Query(self._state.judge.server_text(query.text, planned)).write())
-            self._state.ledger.push(entry)
+        entry.positions, entry.results = followed.positions, followed.results
+        entry.commands, entry.silent = followed.commands, followed.silent
+        entry.changes = [*dropped, *followed.changes]
+        if followed.sql is not None:
+            framer.replace(Query(state.judge.encoded(followed.sql)).write())
+            state.ledger.push(entry)
+        elif planned.rewrite:
+            framer.replace(Query(state.judge.server_text(query.text, planned)).write())
+            state.ledger.push(entry)
         else:
             self._forward(entry)
         return True
+
+    def _pass_untouched(self, entry: Expected) -> None:
+        self._state.tally.untouched += 1
+        self._forward(entry)
+
+    def _follow(self, text: bytes, planned: Planned, snapshot: Snapshot) -> Followed | None:
+        """What becomes of a text and the names in it; None: the server has to answer something first."""
+        judge = self._state.judge
+        rewrite = planned.rewrite
+        commands = () if planned.refusal else judge.commands(text)
+        if commands is None:
+            self._state.unread |= may_prepare(text)
+            planned = self._renewals.refuse_unread(text, snapshot) or planned
+        if not commands or not any(commands):
+            results = list(rewrite.results) if rewrite else []
+            return Followed(planned, positions=rewrite.positions if rewrite else None, results=results)
+        return Follower(self._state, self._renewals, snapshot, judge.readable(text), planned).follow(commands)
 
     def _parse(self, snapshot: Snapshot) -> bool:
         framer = self._framer
@@ -101,14 +117,23 @@ class Requests:
                 self._forward(Expected(Step.PARSE))
             else:
                 client = self._state.judge.settings.client
-                self._prepare(Statement(names[0], None, b"", snapshot, client, UNCONCERNED, None))
+                self._state.unread = True
+                self._prepare(Statement(key_of(names[0]), None, b"", snapshot, client, UNCONCERNED, None))
             return True
-        planned = self._outdated(parse.text, snapshot) or self._state.judge.plan(parse.text, snapshot)
+        planned = self._state.judge.plan(parse.text, snapshot)
         if planned.refusal:
             gone = self._state.statements.get(b"") if not parse.name else None
-            entry = Expected(Step.PARSE, change=Change(self._state.statements, b"", None, gone) if gone else None)
+            dropped = [Change(self._state.statements, b"", None, gone)] if gone else []
+            entry = Expected(Step.PARSE, changes=dropped)
             self._refuse(entry, planned, Parse, parse.text, parse.name)
             return True
+        commands = self._state.judge.commands(parse.text)
+        if commands is None:
+            self._state.unread |= may_prepare(parse.text)
+            refused = self._renewals.refuse_unread(parse.text, snapshot)
+            if refused is not None:
+                self._refuse(Expected(Step.PARSE), refused, Parse, parse.text, parse.name)
+                return True
         server_text = self._state.judge.server_text(parse.text, planned)
         if planned.rewrite:
             framer.replace(Parse(parse.name, server_text, parse.types).write())
@@ -116,13 +141,17 @@ class Requests:
         if not parse.name and not snapshot.tables and len(parse.text) > _UNNAMED_BYTES:
             self._prepare(Statement(parse.name, None, b"", snapshot, client, UNCONCERNED, None))
         else:
-            self._prepare(Statement(parse.name, parse.text, parse.types, snapshot, client, planned, server_text))
+            command = commands[0] if commands else None
+            name = key_of(parse.name)
+            self._prepare(Statement(name, parse.text, parse.types, snapshot, client, planned, server_text, command))
         return True
 
     def _prepare(self, statement: Statement) -> None:
         rewrite = statement.planned.rewrite
         change = Change(self._state.statements, statement.name, statement, self._state.statements.get(statement.name))
-        self._state.ledger.push(Expected(Step.PARSE, rewrite=rewrite, change=change))
+        positions = rewrite.positions if rewrite else None
+        self._state.follows |= rewrite is not None
+        self._state.ledger.push(Expected(Step.PARSE, positions=positions, changes=[change]))
         if not rewrite:
             self._framer.accept()
 
@@ -138,72 +167,73 @@ class Requests:
         if names is None:
             self._forward(entry)  # the server calls it malformed, or knows no statement of such a name
             return True
-        portal, entry.name = names
-        if snapshot.tables and not self._state.ledger.is_settled(self._state.statements, entry.name):
+        portal, name = map(key_of, names)
+        entry.name = name
+        if snapshot.tables and not self._state.ledger.is_settled(self._state.statements, name):
             self._state.stalled = True
             return False
-        statement = self._state.statements.get(entry.name)
+        statement = self._state.statements.get(name)
         if statement is None:
-            outdated = self._outdated_name(entry.name, snapshot)
-            if outdated:
-                self._refuse(entry, outdated, Parse, b"", REFUSED_NAME)
-                return True
             self._state.tally.untouched += 1
             if portal in self._state.portals:
-                entry.change = Change(self._state.portals, portal, None, self._state.portals[portal])
+                entry.changes = [Change(self._state.portals, portal, None, self._state.portals[portal])]
             self._forward(entry)
             return True
-        planned = self._outdated(statement.text or b"", snapshot) or self._renewed(statement, snapshot)
+        source = self._source(statement, snapshot)
+        if source is None:
+            self._state.stalled = True
+            return False
+        planned, result = source
         if planned.refusal:
             self._refuse(entry, planned, Parse, statement.text or b"", REFUSED_NAME)
             return True
         self._count(planned)
-        entry.rewrite = planned.rewrite
-        entry.change = Change(self._state.portals, portal, Bound(statement, planned), self._state.portals.get(portal))
+        entry.positions = statement.positions
+        bound = Bound(statement, planned, result)
+        entry.changes = [Change(self._state.portals, portal, bound, self._state.portals.get(portal))]
         self._forward(entry)
         return True
 
+    def _source(self, statement: Statement, snapshot: Snapshot) -> tuple[Planned, ResultPatch | None] | None:
+        """The plan of what a statement runs and the patch of what it returns; None: the server has to answer first.
+
+        In front of the shown message the server is made to have what fits the plan.
+        """
+        planned = self._renewed(statement, snapshot)
+        command = statement.command
+        if command is None or planned.refusal:
+            return planned, statement.result
+        key = self._state.judge.key(command)
+        match command.act:
+            case Act.EXECUTE:
+                if not self._state.ledger.is_settled(self._state.statements, key):
+                    return None
+                target = self._state.statements.get(key)
+                if target is None:
+                    unknown = self._state.unread and snapshot.tables
+                    return (refuse_unknown(key) if unknown else planned), None
+                planned = self._renewed(target, snapshot)
+                return planned, target.result if command.returns_rows else None
+            case Act.FETCH:
+                if not self._state.ledger.is_settled(self._state.portals, key):
+                    return None
+                bound = self._state.portals.get(key)
+                if bound is None:
+                    return planned, None
+                return self._state.judge.still(bound.planned, snapshot), bound.result if command.returns_rows else None
+            case _:
+                return planned, statement.result
+
     def _renewed(self, statement: Statement, snapshot: Snapshot) -> Planned:
         """The statement's plan for this transaction; in front of the shown message the server's text is made to fit."""
-        client = self._state.judge.settings.client
-        if statement.snapshot is snapshot and statement.client == client and statement.server_text is not None:
-            return self._state.judge.still(statement.planned, snapshot)
-        if not snapshot.tables and not statement.snapshot.tables and statement.server_text == statement.text:
-            statement.snapshot, statement.client = snapshot, client
-            return statement.planned
-        if statement.text is None:
-            return self._state.judge.too_long(self._state.buffer_limit) if snapshot.tables else UNCONCERNED
-        planned = self._state.judge.plan(statement.text, snapshot)
+        planned = self._renewals.fresh(statement, snapshot)
         if planned.refusal:
             return planned
-        server_text = self._state.judge.server_text(statement.text, planned)
-        if server_text != statement.server_text:
-            parse = Parse(statement.name, server_text, statement.types)
-            self._framer.insert(close_statement(statement.name) + parse.write())
-            self._state.ledger.push(Expected(Step.CLOSE, injected=True))
-            self._state.ledger.push(
-                Expected(Step.PARSE, injected=True, rewrite=planned.rewrite, name=statement.name, reprepares=statement)
-            )
-            self._state.tally.prepared_again += 1
-        statement.snapshot, statement.client = snapshot, client
-        statement.planned, statement.server_text = planned, server_text
+        text = self._renewals.outdated_text(statement, planned)
+        if text is not None:
+            self._renewals.inject(self._framer, statement, planned, text)
+        self._renewals.commit(statement, planned, snapshot)
         return planned
-
-    def _remember_prepare(self, text: bytes) -> None:
-        name = prepared_name(text)
-        if name is not None:
-            self._state.sql_prepared[name] = text
-
-    def _outdated(self, text: bytes, snapshot: Snapshot) -> Planned | None:
-        """A refusal if the text executes what SQL's PREPARE made before its table was managed: nobody rewrote that."""
-        if not self._state.sql_prepared or not snapshot.tables:
-            return None
-        return next(filter(None, (self._outdated_name(name, snapshot) for name in executed_names(text))), None)
-
-    def _outdated_name(self, name: bytes, snapshot: Snapshot) -> Planned | None:
-        text = self._state.sql_prepared.get(name)
-        planned = self._state.judge.plan(text, snapshot) if text is not None else UNCONCERNED
-        return None if isinstance(planned.plan, Untouched) else self._state.judge.outdated(name, planned.migration)
 
     def _describe(self, snapshot: Snapshot) -> bool:
         target = self._small_target()
@@ -216,13 +246,18 @@ class Requests:
         entry = Expected(Step.DESCRIBE)
         if kind == b"S" and (statement := self._state.statements.get(name)):
             entry.name = name
-            planned = self._renewed(statement, snapshot)
+            source = self._source(statement, snapshot)
+            if source is None:
+                self._state.stalled = True
+                return False
+            planned, result = source
             if planned.refusal:
                 self._refuse(entry, planned, Parse, statement.text or b"", REFUSED_NAME)
                 return True
-            entry.rewrite = planned.rewrite
+            entry.positions, entry.results = statement.positions, [result]
         elif kind == b"P" and (bound := self._state.portals.get(name)):
-            entry.rewrite = bound.planned.rewrite
+            entry.results = [bound.result]
+            entry.positions = bound.statement.positions if bound.statement else None
         self._forward(entry)
         return True
 
@@ -234,19 +269,32 @@ class Requests:
             return False
         entry = Expected(Step.EXECUTE)
         names = read_names(self._framer.body(), 1)
-        bound = self._state.portals.get(names[0]) if names else None
+        bound = self._state.portals.get(key_of(names[0])) if names else None
         if bound is not None:
             planned = self._state.judge.still(bound.planned, snapshot)
-            text = bound.statement.text or b""
+            text = (bound.statement and bound.statement.text) or b""
+            followed = None
+            if not planned.refusal and bound.statement is not None and bound.statement.command is not None:
+                followed = self._follow_execution(bound.statement, bound.statement.command, snapshot)
+                planned = followed.planned if followed.planned.refusal else planned
             if planned.refusal:
                 self._refuse(entry, planned, Parse, text, REFUSED_NAME)
                 return True
-            entry.rewrite = planned.rewrite
-            entry.name = deallocated_name(text)
-            self._remember_prepare(text)
+            if followed is not None:
+                entry.commands, entry.changes = followed.commands, followed.changes
+            entry.positions = bound.statement.positions if bound.statement else None
             self._state.judge.sent(text, snapshot, planned)
         self._forward(entry)
         return True
+
+    def _follow_execution(self, statement: Statement, command: Command, snapshot: Snapshot) -> Followed:
+        """What running a prepared statement does to names; those that it uses were seen to when it was bound."""
+        sql = self._state.judge.readable(statement.text or b"")
+        if command.act in (Act.EXECUTE, Act.FETCH):
+            return Followed(statement.planned, commands=[command])
+        followed = Follower(self._state, self._renewals, snapshot, sql, statement.planned).follow((command,))
+        assert followed is not None, "only EXECUTE and FETCH have to wait"
+        return followed
 
     def _close(self, snapshot: Snapshot) -> bool:
         target = self._small_target()
@@ -255,14 +303,16 @@ class Requests:
         kind, name = target
         table: dict[bytes, Any] = self._state.statements if kind == b"S" else self._state.portals
         before = table.get(name)
-        self._forward(Expected(Step.CLOSE, change=Change(table, name, None, before) if before else None))
+        changes = [Change(table, name, None, before)] if before else []
+        self._forward(Expected(Step.CLOSE, changes=changes))
         return True
 
     def _small_target(self) -> tuple[bytes, bytes] | None:
         """What a Describe or Close means; empty names if the server will not understand it. None: not there yet."""
         if not self._framer.has(min(self._framer.total, _SMALL_BYTES)):
             return None
-        return read_target(self._framer.head(_SMALL_BYTES)[HEADER_BYTES:]) or (b"", b"")
+        kind, name = read_target(self._framer.head(_SMALL_BYTES)[HEADER_BYTES:]) or (b"", b"")
+        return kind, key_of(name)
 
     def _sync(self, snapshot: Snapshot) -> bool:
         if self._state.ledger.copying:

@@ -18,15 +18,19 @@ class State:
         "buffer_limit",
         "catalog_moved",
         "cycles",
+        "failed",
+        "follows",
         "judge",
+        "lasting",
         "ledger",
         "pins",
         "portals",
+        "savepoints",
         "snapshot",
-        "sql_prepared",
         "stalled",
         "statements",
         "tally",
+        "unread",
     )
 
     def __init__(self, pins: Pins, judge: Judge, tally: Tally, buffer_limit: int) -> None:
@@ -36,9 +40,17 @@ class State:
         self.buffer_limit = buffer_limit
         self.ledger = Ledger()
         self.statements: dict[bytes, Statement] = {}
-        #: Texts of SQL's own PREPARE, by name. They are not prepared again, so they may become outdated.
-        self.sql_prepared: dict[bytes, bytes] = {}
         self.portals: dict[bytes, Bound] = {}
+        #: Cursors WITH HOLD of transactions that were committed.
+        self.lasting: list[Bound] = []
+        #: Savepoints of the running transaction, with the portals that there were.
+        self.savepoints: list[tuple[str | None, list[Bound]]] = []
+        #: There was an error since the server was last ready for a query.
+        self.failed = False
+        #: The server has a prepared statement that the client wrote differently: every text is followed from then on.
+        self.follows = False
+        #: A text that could not be looked into may have prepared statements of which nothing is known.
+        self.unread = False
         self.snapshot: Snapshot | None = None
         self.catalog_moved = False
         #: How often the server was ready for a query since it last owed nothing.
@@ -55,6 +67,17 @@ class State:
     def codec(self) -> str:
         """For names and messages that go to the client."""
         return self.judge.settings.codec or "utf-8"
+
+    def end_transaction(self, *, committed: bool) -> None:
+        """As far as portals are concerned; the server says so, as of now."""
+        self.savepoints.clear()
+        if committed:
+            now = self.ledger.as_of_now(self.portals)
+            self.lasting = [bound for bound in now.values() if bound.holds]
+        if not len(self.ledger) and not self.lasting:
+            self.portals.clear()
+        elif self.portals:
+            self.ledger.retain(self.portals, self.lasting)
 
     def release(self) -> None:
         """The transaction is over."""

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from rules.commands import Command
 from rules.migration import Client
-from rules.plan import Plan, Refuse, Rewrite, Untouched
+from rules.plan import Plan, PositionMap, Refuse, ResultPatch, Rewrite, Untouched
 from rules.snapshot import Snapshot
 
 #: A session's application_name and user.
@@ -51,7 +52,9 @@ UNCONCERNED: Final = Planned(Untouched())
 class Statement:
     """A prepared statement. `text` is the client's (None: longer than is kept), `server_text` what the server prepared.
 
-    `snapshot` and `client` are what `planned` was made for. `server_text` is None when the server may have nothing.
+    `snapshot` and `client` are what `planned` was made for. `server_text` is None when the server has nothing of that
+    name. `command` is what the text itself does with names, if it can be prepared and does. `by_sql`: made by SQL's
+    PREPARE, and both texts are that PREPARE.
     """
 
     name: bytes
@@ -61,37 +64,59 @@ class Statement:
     client: Client
     planned: Planned
     server_text: bytes | None
+    command: Command | None = None
+    by_sql: bool = False
+    #: Where the text stood in the text that the client sent, in characters.
+    offset: int = 0
+
+    @property
+    def positions(self) -> PositionMap | None:
+        """From what the server has to the client's text; not for what PREPARE made, whose text is another."""
+        return self.planned.rewrite.positions if self.planned.rewrite and not self.by_sql else None
+
+    @property
+    def result(self) -> ResultPatch | None:
+        """How the description of its rows has to be patched."""
+        rewrite = self.planned.rewrite
+        patches = () if rewrite is None else rewrite.makes if self.by_sql else rewrite.results
+        return patches[0] if patches else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Bound:
-    """What a portal runs: a statement as it was planned when it was bound."""
+    """A portal: a statement as it was planned when it was bound, or a cursor that SQL's DECLARE made (no statement).
 
-    statement: Statement
+    `result` patches the description of its rows. `holds`: it outlives its transaction.
+    """
+
+    statement: Statement | None
     planned: Planned
+    result: ResultPatch | None = None
+    holds: bool = False
 
 
 _NAME = rb'(?:"((?:[^"]|"")+)"|([a-z_\x80-\xff][\w$\x80-\xff]*))'
-_DEALLOCATE = re.compile(rb"\s*deallocate\s+(?:prepare\s+)?" + _NAME, re.IGNORECASE)
-_PREPARE = re.compile(rb"\s*prepare\s+" + _NAME, re.IGNORECASE)
-_EXECUTE = re.compile(rb"\bexecute\s+" + _NAME, re.IGNORECASE)
+_COMMANDS = re.compile(
+    rb"\b(?:prepare|execute|deallocate|declare|fetch|move|close|savepoint|release|rollback)\b", re.IGNORECASE
+)
+_PREPARES = re.compile(rb"\b(?:prepare|deallocate)\b", re.IGNORECASE)
+#: PostgreSQL compares that many bytes of a name (NAMEDATALEN - 1).
+_NAME_BYTES: Final = 63
 
 
-def deallocated_name(text: bytes) -> bytes | None:
-    """The name that a DEALLOCATE drops; None for any other text. A miss only costs memory: the server decides."""
-    match = _DEALLOCATE.match(text)
-    return _folded(match) if match else None
+def may_hold_commands(text: bytes) -> bool:
+    """Whether any statement of the text may make or use a name that the session keeps."""
+    return _COMMANDS.search(text) is not None
 
 
-def prepared_name(text: bytes) -> bytes | None:
-    """The name that an SQL PREPARE at the start of a text makes."""
-    match = _PREPARE.match(text)
-    return _folded(match) if match else None
+def may_prepare(text: bytes) -> bool:
+    """Whether any statement of the text may make or drop a prepared statement."""
+    return _PREPARES.search(text) is not None
 
 
-def executed_names(text: bytes) -> list[bytes]:
-    """Whatever an SQL EXECUTE anywhere in the text may run."""
-    return [_folded(match) for match in _EXECUTE.finditer(text)]
+def key_of(name: bytes) -> bytes:
+    """What a prepared statement or portal of that name is known by."""
+    return name[:_NAME_BYTES]
 
 
 def _folded(match: re.Match[bytes]) -> bytes:

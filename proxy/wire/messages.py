@@ -69,6 +69,19 @@ def close_statement(name: bytes) -> bytes:
     return message(b"C", b"S" + name + b"\0")
 
 
+def close_portal(name: bytes) -> bytes:
+    return message(b"C", b"P" + name + b"\0")
+
+
+def bind_nothing(portal: bytes, statement: bytes) -> bytes:
+    """A Bind without parameters."""
+    return message(b"B", b"%b\0%b\0" % (portal, statement) + b"\0\0" * 3)
+
+
+def execute_all(portal: bytes) -> bytes:
+    return message(b"E", portal + b"\0" + b"\0" * 4)
+
+
 def read_names(body: bytes, count: int) -> tuple[bytes, ...] | None:
     """The strings at the start of a body: portal and statement of Bind, the portal of Execute."""
     words = body.split(b"\0", count)

@@ -26,7 +26,7 @@ _WORDS = {
     "RenameStmt": "ALTER TABLE … RENAME",
     "DropStmt": "DROP",
     "IndexStmt": "CREATE INDEX on a managed column",
-    "PrepareStmt": "SQL PREPARE",
+    "CreateTableAsStmt": "CREATE MATERIALIZED VIEW",
     "GrantStmt": "GRANT on columns",
     "CreateStmt": "CREATE TABLE that takes its columns from this table",
 }
@@ -65,9 +65,7 @@ def check_other(kind: str, node: Node, table: ManagedTable, position: int) -> No
     what = _WORDS.get(kind, f"{kind.removesuffix('Stmt')} statements")
     raise Refusal(
         f"{what} cannot be carried out on table {table.relation.table} while a migration is active on it",
-        "Finish or abort the migration first."
-        if kind != "PrepareStmt"
-        else "Use the driver's own prepared statements (protocol level) instead.",
+        "Finish or abort the migration first.",
         position=position,
     )
 

@@ -37,8 +37,6 @@ CREATE TABLE made AS SELECT u FROM users u
 
 SELECT u INTO made FROM users u
 
-DECLARE c CURSOR FOR SELECT u FROM users u
-
 -- reason: joins that compare by name
 SELECT * FROM users NATURAL JOIN orders
 
@@ -51,13 +49,9 @@ SELECT j.id FROM (users u JOIN orders o ON o.user_id = u.id) AS j (id)
 SELECT a FROM users AS u (a, b)
 
 -- reason: statements whose text outlives the phase
-PREPARE p AS SELECT * FROM users
-
 CREATE VIEW v AS SELECT id FROM users
 
 CREATE MATERIALIZED VIEW v AS SELECT id FROM users
-
-DECLARE c CURSOR WITH HOLD FOR SELECT * FROM users
 
 CREATE RULE r AS ON INSERT TO users DO INSTEAD NOTHING
 

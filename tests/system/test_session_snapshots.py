@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rules.errors import Refusal
-from rules.plan import Refuse, ResultPatch
+from rules.plan import ResultPatch
 from tests.playbook import (
     FLUSH,
     NOTHING,
@@ -153,24 +152,6 @@ def test_a_statement_that_the_client_dropped_is_not_brought_back(scene: Scene, h
     scene.pins.snapshot = SECOND
     scene.client.send(bind("", "s"), SYNC)
     assert error_of(scene.client.until(b"Z"))["C"] == "26000"
-
-
-def test_what_sql_prepared_before_its_table_was_managed_is_refused_until_it_is_prepared_again(scene: Scene) -> None:
-    """Nobody can prepare it again in its place: an EXECUTE is a simple query, and may stand among others."""
-    prepare = "PREPARE p (int) AS SELECT name FROM users WHERE id = $1"
-    scene.pins.snapshot = NOTHING
-    scene.client.query(prepare)
-    scene.client.query("PREPARE harmless AS SELECT 7")
-    scene.plan(FIRST, prepare, Refuse(Refusal("pgjanus: not yet"), "change_users"))
-    assert rows(scene.client.query("EXECUTE p (1)")) == [b"Ada King"]
-    scene.pins.snapshot = FIRST
-    for text in ("EXECUTE p (1)", "SELECT 1; EXPLAIN EXECUTE P (1)"):
-        assert error_of(scene.client.query(text))["C"] == "0A000"
-    scene.client.send(parse("", "EXECUTE p (1)"), SYNC, bind("", "p", "1"), SYNC)
-    assert [kinds(scene.client.until(b"Z")) for _ in range(2)] == ["EZ", "EZ"]
-    assert rows(scene.client.query("EXECUTE harmless")) == [b"7"]
-    scene.client.query("DEALLOCATE p")
-    assert error_of(scene.client.query("EXECUTE p (1)"))["C"] == "26000"
 
 
 def test_a_statement_dropped_out_of_our_sight_is_reported_by_the_server_once_and_then_forgotten(scene: Scene) -> None:

@@ -89,7 +89,7 @@ def test_a_stray_end_of_copy_is_nothing() -> None:
 
 def change(ledger: Ledger, table: dict[bytes, Any], name: bytes, after: object) -> None:
     step = Step.PARSE if after is not None else Step.CLOSE
-    ledger.push(Expected(step, change=Change(table, name, after, table.get(name))))
+    ledger.push(Expected(step, changes=[Change(table, name, after, table.get(name))]))
 
 
 def test_what_fails_is_undone_in_reverse() -> None:

@@ -5,11 +5,8 @@ import pytest
 from proxy.conversation.replies import refusal_text, translated
 from proxy.conversation.settings import Settings, read_search_path
 from proxy.conversation.statements import (
-    deallocated_name,
-    executed_names,
     may_move_lexing,
     may_move_path,
-    prepared_name,
     temporary_names,
 )
 from proxy.wire.messages import ErrorFields
@@ -46,25 +43,6 @@ def test_settings_follow_what_the_server_reports() -> None:
     assert (settings.codec, settings.standard_strings) == ("iso8859_2", False)
     assert settings.client.search_path == ("you",)
     assert settings.client_on_the_move.search_path is None
-
-
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [
-        (b"DEALLOCATE s", b"s"),
-        (b" deallocate PREPARE Name;", b"name"),
-        (b'DEALLOCATE "Na""me"', b'Na"me'),
-        (b"SELECT 'DEALLOCATE s'", None),
-    ],
-)
-def test_the_name_in_a_deallocate(text: bytes, name: bytes | None) -> None:
-    assert deallocated_name(text) == name
-
-
-def test_the_names_in_prepare_and_execute() -> None:
-    assert prepared_name(b"prepare P1 (int) AS SELECT 1") == b"p1"
-    assert prepared_name(b"SELECT 'prepare p'") is None
-    assert executed_names(b'EXECUTE a(1); explain execute "B" (2)') == [b"a", b"B"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,254 @@
+PREPARE p AS SELECT * FROM users ORDER BY id
+EXECUTE p
+EXECUTE p
+SELECT name, parameter_types, from_sql FROM pg_prepared_statements
+DEALLOCATE p
+EXECUTE p
+PREPARE p AS SELECT id FROM users ORDER BY id LIMIT 1
+EXECUTE P
+DEALLOCATE PREPARE "p"
+EXECUTE p
+
+-- shape: old
+PREPARE byname (text) AS SELECT id, full_name, upper(full_name) AS u, nick FROM users WHERE full_name = $1
+EXECUTE byname ('Ada Lovelace')
+EXECUTE byname ('Plato')
+EXECUTE byname (1, 2)
+EXECUTE byname (now())
+EXPLAIN (COSTS OFF, ANALYZE, TIMING OFF, SUMMARY OFF, BUFFERS OFF) EXECUTE nothing
+CREATE TEMP TABLE made AS EXECUTE byname ('Żółć Jaźń')
+SELECT * FROM made
+CREATE TEMP TABLE nodata AS EXECUTE byname ('Plato') WITH NO DATA
+SELECT * FROM nodata
+SELECT attname, atttypid::regtype, atttypmod FROM pg_attribute WHERE attrelid = 'made'::regclass AND attnum > 0
+
+-- shape: new
+PREPARE byname (text) AS SELECT id, first_name, last_name || '!' AS u, nick FROM users WHERE last_name = $1
+EXECUTE byname ('Lovelace')
+EXECUTE byname ('Jaźń')
+CREATE TEMP TABLE made AS EXECUTE byname ('Jaźń')
+SELECT * FROM made
+
+-- shape: old
+BEGIN
+PREPARE ins AS INSERT INTO users (id, full_name) VALUES ($1, $2) RETURNING id, full_name
+PREPARE upd (text, int) AS UPDATE users SET full_name = $1 WHERE id = $2 RETURNING *
+PREPARE del AS DELETE FROM users WHERE full_name = $1 RETURNING full_name
+EXECUTE ins (70, 'New Person')
+EXECUTE upd ('Other Person', 70)
+EXECUTE del ('Other Person')
+SELECT name, statement = '', parameter_types FROM pg_prepared_statements ORDER BY 1
+EXECUTE upd ('x')
+ROLLBACK
+EXECUTE ins (71, 'Nobody')
+DELETE FROM users WHERE id = 71
+DEALLOCATE ALL
+EXECUTE ins (72, 'Nobody')
+
+-- shape: new
+BEGIN
+PREPARE ins AS INSERT INTO users (id, first_name, last_name) VALUES ($1, $2, $3) RETURNING id, first_name, last_name
+PREPARE upd (text, int) AS UPDATE users SET first_name = $1 WHERE id = $2 RETURNING *
+EXECUTE ins (70, 'New', 'Person')
+EXECUTE upd ('Other', 70)
+EXECUTE upd (NULL, 1)
+ROLLBACK
+
+PREPARE a AS SELECT id, nick FROM users ORDER BY id LIMIT 2
+PREPARE b AS SELECT * FROM items ORDER BY id LIMIT 2
+PREPARE c AS SELECT * FROM orders ORDER BY id LIMIT 1
+BEGIN
+SELECT 1/0
+EXECUTE b
+ROLLBACK
+EXECUTE b
+EXECUTE c
+EXECUTE a
+PREPARE a AS SELECT 1
+EXECUTE a
+PREPARE broken AS SELECT nope FROM items
+EXECUTE broken
+PREPARE "Odd ""name""" AS SELECT * FROM items WHERE id = 1
+EXECUTE "Odd ""name"""
+DISCARD ALL
+EXECUTE b
+
+-- protocol: simple
+PREPARE p AS SELECT * FROM users ORDER BY id LIMIT 1; EXECUTE p; EXECUTE p; DEALLOCATE p
+EXECUTE p
+PREPARE p AS SELECT * FROM users ORDER BY id LIMIT 1
+BEGIN; EXECUTE p; COMMIT
+SELECT 1; EXECUTE p; SELECT * FROM items WHERE id = 1; /* a */ EXECUTE p -- b
+EXECUTE p; SELECT 1/0; DEALLOCATE p
+EXECUTE p
+DEALLOCATE p; SELECT 1/0
+EXECUTE p
+PREPARE p AS SELECT * FROM items WHERE id = 2
+BEGIN
+SELECT 1/0
+EXECUTE p
+ROLLBACK; EXECUTE p
+BEGIN ISOLATION LEVEL SERIALIZABLE; EXECUTE p; SHOW transaction_isolation; COMMIT
+BEGIN
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; EXECUTE p; EXECUTE p
+COMMIT
+DEALLOCATE ALL; EXECUTE p
+PREPARE p AS SELECT * FROM items WHERE id = 2; nonsense
+EXECUTE p
+PREPARE q AS SELECT * FROM items WHERE id = 3; SELECT nope FROM items
+EXECUTE q
+
+-- protocol: simple
+PREPARE p AS SELECT * FROM users ORDER BY id LIMIT 1
+DO $$ BEGIN EXECUTE 'DEALLOCATE p'; END $$
+EXECUTE p
+EXECUTE p
+PREPARE p AS SELECT * FROM items ORDER BY id LIMIT 1
+EXECUTE p
+
+BEGIN
+DECLARE c CURSOR FOR SELECT * FROM users ORDER BY id
+FETCH c
+FETCH 2 FROM c
+FETCH NEXT IN c
+FETCH ALL c
+FETCH c
+CLOSE c
+FETCH c
+ROLLBACK
+
+BEGIN
+DECLARE c SCROLL CURSOR FOR SELECT * FROM users ORDER BY id
+FETCH LAST FROM c
+FETCH PRIOR FROM c
+FETCH FIRST FROM c
+FETCH ABSOLUTE 5 FROM c
+FETCH RELATIVE -2 FROM c
+FETCH BACKWARD 2 FROM c
+FETCH FORWARD ALL FROM c
+MOVE BACKWARD 3 FROM c
+FETCH 0 FROM c
+FETCH 1 FROM c
+MOVE ABSOLUTE 0 IN c
+FETCH 1 FROM c
+CLOSE ALL
+FETCH c
+COMMIT
+
+-- shape: old
+BEGIN
+DECLARE c CURSOR FOR SELECT id, full_name, lower(full_name) FROM users WHERE full_name IS NOT NULL ORDER BY id FOR UPDATE
+FETCH 1 FROM c
+UPDATE users SET full_name = 'Changed Here' WHERE CURRENT OF c RETURNING id, full_name
+FETCH 1 FROM c
+DELETE FROM users WHERE CURRENT OF c RETURNING full_name
+SELECT * FROM users ORDER BY id LIMIT 3
+ROLLBACK
+
+-- shape: old
+BEGIN
+DECLARE c CURSOR FOR SELECT * FROM users WHERE id = 5
+MOVE 1 IN c
+UPDATE users SET full_name = DEFAULT, age = 1 WHERE CURRENT OF c
+MOVE 1 IN c
+DELETE FROM users WHERE CURRENT OF c
+SELECT * FROM users ORDER BY id
+ROLLBACK
+
+-- shape: new
+BEGIN
+DECLARE c CURSOR FOR SELECT id, first_name FROM users WHERE last_name = 'Lovelace' FOR UPDATE
+FETCH 1 FROM c
+UPDATE users SET first_name = 'Changed' WHERE CURRENT OF c RETURNING id, first_name, last_name
+DELETE FROM users WHERE CURRENT OF c RETURNING last_name
+SELECT * FROM users ORDER BY id LIMIT 3
+ROLLBACK
+
+DECLARE w CURSOR WITH HOLD FOR SELECT * FROM users ORDER BY id
+FETCH 2 FROM w
+BEGIN
+FETCH 1 FROM w
+DECLARE v SCROLL CURSOR WITH HOLD FOR SELECT * FROM items ORDER BY id
+FETCH 1 FROM v
+ROLLBACK
+FETCH 1 FROM v
+FETCH 1 FROM w
+BEGIN
+SAVEPOINT s
+CLOSE w
+DECLARE w CURSOR FOR SELECT id FROM users ORDER BY id
+FETCH 1 FROM w
+ROLLBACK TO s
+FETCH 1 FROM w
+ROLLBACK
+FETCH 1 FROM w
+
+BEGIN
+DECLARE a CURSOR FOR SELECT * FROM items ORDER BY id
+SAVEPOINT s
+DECLARE b CURSOR FOR SELECT * FROM users ORDER BY id
+FETCH a
+FETCH b
+ROLLBACK TO SAVEPOINT s
+FETCH a
+SAVEPOINT t
+DECLARE b CURSOR FOR SELECT * FROM items ORDER BY id
+RELEASE s
+FETCH b
+FETCH a
+COMMIT
+FETCH a
+
+-- protocol: simple
+BEGIN; DECLARE c CURSOR FOR SELECT * FROM users ORDER BY id; FETCH c; CLOSE c; DECLARE c CURSOR FOR SELECT 1 AS one; FETCH c; COMMIT
+DECLARE c CURSOR FOR SELECT * FROM users
+DECLARE c CURSOR WITH HOLD FOR SELECT * FROM users ORDER BY id; SELECT 1/0
+FETCH c
+DECLARE c CURSOR WITH HOLD FOR SELECT * FROM items ORDER BY id; SELECT 1
+FETCH c
+
+BEGIN
+DECLARE c BINARY CURSOR FOR SELECT * FROM users ORDER BY id
+FETCH 2 c
+DECLARE d INSENSITIVE NO SCROLL CURSOR FOR SELECT * FROM items ORDER BY id
+FETCH 2 d
+FETCH BACKWARD 1 FROM d
+DECLARE e SCROLL CURSOR FOR SELECT u, to_jsonb(u) FROM users u ORDER BY id
+FETCH 2 FROM e
+FETCH BACKWARD 1 FROM e
+PREPARE whole AS SELECT u, u.id FROM users u ORDER BY id LIMIT 2
+EXECUTE whole
+ROLLBACK
+
+-- shape: old
+BEGIN
+CREATE TABLE t1 AS SELECT * FROM users WHERE id < 4
+SELECT * INTO t2 FROM users WHERE full_name LIKE 'A%'
+CREATE TABLE IF NOT EXISTS t1 AS SELECT full_name FROM users
+CREATE TEMP TABLE t3 (a, b) AS SELECT full_name, nick FROM users WITH NO DATA
+CREATE TABLE t4 AS TABLE users
+CREATE TABLE t5 AS SELECT full_name AS n, count(*), max(nick) FROM users GROUP BY full_name
+CREATE TABLE t6 AS WITH x AS (SELECT full_name FROM users) SELECT * FROM x
+CREATE TABLE t7 AS VALUES ((SELECT full_name FROM users WHERE id = 1))
+SELECT attrelid::regclass, attname, atttypid::regtype, atttypmod, attcollation::regcollation FROM pg_attribute WHERE attrelid IN ('t1'::regclass, 't2'::regclass, 't3'::regclass, 't4'::regclass, 't5'::regclass, 't6'::regclass, 't7'::regclass) AND attnum > 0 ORDER BY 1::text, attnum
+SELECT * FROM t1 ORDER BY id
+SELECT * FROM t2 ORDER BY id
+SELECT * FROM t5 ORDER BY 1
+SELECT * FROM t7
+ROLLBACK
+
+-- shape: new
+BEGIN
+CREATE TABLE t1 AS SELECT * FROM users WHERE id < 4
+SELECT first_name, last_name INTO t2 FROM users WHERE first_name LIKE 'A%'
+CREATE TABLE t3 AS SELECT * FROM items
+SELECT attrelid::regclass, attname, atttypid::regtype, atttypmod FROM pg_attribute WHERE attrelid IN ('t1'::regclass, 't2'::regclass, 't3'::regclass) AND attnum > 0 ORDER BY 1::text, attnum
+SELECT * FROM t1 ORDER BY id
+SELECT * FROM t3 ORDER BY id
+ROLLBACK
+
+-- shape: old
+BEGIN
+EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, BUFFERS OFF) CREATE TABLE t1 AS SELECT * FROM users
+ROLLBACK
+EXPLAIN (COSTS OFF) DECLARE c CURSOR FOR SELECT full_name FROM users
