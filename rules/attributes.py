@@ -23,6 +23,7 @@ from rules.ddl import (
     validate,
 )
 from rules.migration import Migration
+from rules.transition import TransitionIndex
 
 
 class Kind(Enum):
@@ -122,12 +123,14 @@ def _index(table: TableName, kind: Kind, column: ManagedColumn) -> Attribute:
 # Contract
 
 
-def name_new(migration: Migration, taken: Iterable[str]) -> tuple[Statement, ...]:
+def name_new(
+    migration: Migration, taken: Iterable[str], counterparts: Iterable[TransitionIndex] = ()
+) -> tuple[Statement, ...]:
     """Second half, in the same transaction: what is left gets the names it would have in CREATE TABLE.
 
     `taken` are the names of the schema's relations and of the table's constraints by then. SET NOT NULL comes after the
     rename, because since PostgreSQL 18 it names a constraint after the column, and before its CHECK is dropped,
-    because that is what saves the scan.
+    because that is what saves the scan. `counterparts` are the indexes that stand for those of the old columns.
     """
     table = migration.table
     found = attributes(migration)
@@ -146,28 +149,44 @@ def name_new(migration: Migration, taken: Iterable[str]) -> tuple[Statement, ...
             final = final_name(a, used)
             used.add(final)
             statements.append(_finished(a, final))
+    for index in counterparts:
+        final = _free(index.final, "", used)
+        used.add(final)
+        finish = _become_constraint if index.is_constraint else _rename_index
+        statements.append(finish(table, index.name, final))
     return tuple(statements)
 
 
 def _finished(attribute: Attribute, final: str) -> Statement:
-    table, name = attribute.table, quote_identifier(attribute.name)
     match attribute.kind:
         case Kind.UNIQUE:
-            return short(table, f"ADD CONSTRAINT {quote_identifier(final)} UNIQUE USING INDEX {name}")
+            return _become_constraint(attribute.table, attribute.name, final)
         case Kind.INDEX:
-            schema = quote_identifier(table.schema)
-            return Statement(f"ALTER INDEX {schema}.{name} RENAME TO {quote_identifier(final)}", Lock.ACCESS_EXCLUSIVE)
+            return _rename_index(attribute.table, attribute.name, final)
         case _:
-            return rename_constraint(table, attribute.name, final)
+            return rename_constraint(attribute.table, attribute.name, final)
+
+
+def _become_constraint(table: TableName, index: str, final: str) -> Statement:
+    return short(table, f"ADD CONSTRAINT {quote_identifier(final)} UNIQUE USING INDEX {quote_identifier(index)}")
+
+
+def _rename_index(table: TableName, index: str, final: str) -> Statement:
+    name = f"{quote_identifier(table.schema)}.{quote_identifier(index)}"
+    return Statement(f"ALTER INDEX {name} RENAME TO {quote_identifier(final)}", Lock.ACCESS_EXCLUSIVE)
 
 
 def final_name(attribute: Attribute, taken: Collection[str]) -> str:
     """As PostgreSQL would have called it (`users_email_key`), with a number behind it where that is taken."""
     suffix = {Kind.CHECK: "check", Kind.REFERENCES: "fkey", Kind.UNIQUE: "key", Kind.INDEX: "idx"}[attribute.kind]
+    return _free(f"{attribute.table.name}_{attribute.column.name}", f"_{suffix}", taken)
+
+
+def _free(stem: str, suffix: str, taken: Collection[str]) -> str:
     number = ""
     while True:
-        tail = f"_{suffix}{number}"
-        stem = f"{attribute.table.name}_{attribute.column.name}".encode()[: 63 - len(tail)].decode(errors="ignore")
-        if stem + tail not in taken:
-            return stem + tail
+        tail = f"{suffix}{number}"
+        name = stem.encode()[: 63 - len(tail)].decode(errors="ignore") + tail
+        if name not in taken:
+            return name
         number = str(int(number or 0) + 1)

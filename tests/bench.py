@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 import click
 
-from proxy.embedded import NOT_DURABLE, EmbeddedPostgres
+from proxy.embedded import NOT_DURABLE, EmbeddedPostgres, PostgresServer
 from proxy.ports import free_ports
 from tests.conftest import port_accepts
 
@@ -29,24 +29,25 @@ _WORKLOADS = {
 
 
 @contextmanager
-def proxy_before(server: EmbeddedPostgres) -> Iterator[int]:
+def proxy_before(server: PostgresServer, database: str) -> Iterator[tuple[int, int]]:
+    """A proxy of its own in front of one database: the ports for the old and for the new shape."""
     old, new, admin = free_ports(3)
     address = f"postgresql://127.0.0.1:{server.port}"
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "proxy", "serve", "--server", address, "--database-url", server.url("bench")),
+                *(sys.executable, "-m", "proxy", "serve", "--server", address, "--database-url", server.url(database)),
                 *("--listen", f"127.0.0.1:{old}", "--listen-new", f"127.0.0.1:{new}", "--admin", f"127.0.0.1:{admin}"),
             ],
             stdout=log,
             stderr=log,
         )
         try:
-            while not port_accepts(old):
+            while not (port_accepts(old) and port_accepts(new)):
                 if process.poll() is not None:
                     log.seek(0)
                     raise SystemExit(f"the proxy did not start:\n{log.read().decode()}")
-            yield old
+            yield old, new
         finally:
             process.terminate()
             process.wait()
@@ -72,7 +73,7 @@ def main() -> None:
         pgbench = str(server.bin / "pgbench")
         subprocess.run([str(server.bin / "createdb"), f"--maintenance-db={server.url()}", "bench"], check=True)
         subprocess.run([pgbench, "--initialize", "--quiet", server.url("bench")], check=True, capture_output=True)
-        with proxy_before(server) as port:
+        with proxy_before(server, "bench") as (port, _):
             for name, arguments in _WORKLOADS.items():
                 direct = transactions_per_second(server, server.port, *arguments)
                 proxied = transactions_per_second(server, port, *arguments)

@@ -11,6 +11,7 @@ from proxy import registry
 from proxy.cli.common import database_url_option, json_option, print_json, run
 from proxy.database import Connection, connect, load_relation
 from proxy.ladder.grants import column_grants
+from proxy.ladder.indexes import find_transition
 from proxy.ladder.operator import LadderError
 from rules.batches import converted
 from rules.changes import quote_table
@@ -39,7 +40,8 @@ async def _plan(file: str, url: str, as_json: bool) -> None:
         if relation is None:
             raise LadderError(f"there is no table {spec.table} in this database")
         migration = spec.compile(relation)
-        rungs = climb(migration, relation, await column_grants(connection, migration, relation))
+        grants = await column_grants(connection, migration, relation)
+        rungs = climb(migration, relation, grants, await find_transition(connection, migration, relation))
         samples = await _samples(connection, migration) if not await _is_open(connection, spec.migration) else []
     finally:
         await connection.close()

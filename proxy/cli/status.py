@@ -65,6 +65,9 @@ def _migration_lines(migration: MigrationStatus) -> list[str]:
     if migration.rows is not None:
         about = "" if migration.rows_are_exact else "about "
         shown.append("  rows: " + ", ".join(f"{about}{n:,} {state}" for state, n in migration.rows.items()))
+    for index in migration.indexes:
+        percent = "" if index.percent is None else f" {index.percent:.0f} %"
+        shown.append(f"  index {index.name}: {index.state}{percent}, {index.bytes / 1_048_576:,.1f} MB")
     for backfill in migration.backfills:
         percent = "" if backfill.percent is None else f" ({backfill.percent:.0f} %)"
         error = f", {backfill.error}" if backfill.error else ""

@@ -15,6 +15,7 @@ from proxy.ladder.contract import contract
 from proxy.ladder.dependants import relax, require_no_dependants, restore
 from proxy.ladder.gates import ensure_gate
 from proxy.ladder.grants import column_grants
+from proxy.ladder.indexes import drop_indexes, ensure_indexes, find_counterparts, plan_indexes
 from proxy.ladder.operator import LadderError, NotAcknowledged, Operator
 from proxy.ladder.outlook import warn_of_refusals
 from proxy.preflight import preflight
@@ -157,6 +158,12 @@ async def _expand(operator: Operator, row: MigrationRow) -> MigrationRow:
 
     await operator.briefly("adding the columns", [row.table_oid], work)
     operator.say(f"{row.name}: {after.name}")
+    try:
+        managed = await _managed(operator, row)
+        await ensure_indexes(operator, managed, await plan_indexes(operator, managed), after)
+    except LadderError as error:
+        # Only reads of the new shape are slower without them; the next step makes them before it goes on.
+        operator.say(f"note: {error}")
     return await registry.read_migration(connection, row.name)
 
 
@@ -196,7 +203,10 @@ async def advance(operator: Operator, name: str, to: str | None = None) -> Outco
             await require_no_dependants(operator, managed, after.name)
             await ensure_gate(operator, managed, RowState.OLD)
             await ensure_attributes(operator, managed)
-            outcome.held_ms = await contract(operator, row, managed)
+            indexes = await plan_indexes(operator, managed)
+            await ensure_indexes(operator, managed, indexes, row.phase)
+            counterparts = await find_counterparts(operator, managed, indexes)
+            outcome.held_ms = await contract(operator, row, managed, counterparts)
             row = await registry.read_migration(operator.connection, name)
         else:
             row = await _step(operator, row, after)
@@ -259,11 +269,14 @@ async def _step(operator: Operator, row: MigrationRow, after: Phase) -> Migratio
         await _require_agreement(operator, row)
     if reads_new_format(after):
         await ensure_attributes(operator, managed)
+    indexes = await plan_indexes(operator, managed)
+    await ensure_indexes(operator, managed, indexes, after)
     if after.policy.reads is Reads.OLD:
         await restore(operator, managed, row.relaxed)
     going = [drop_constraint(row.table, gate_name(s)) for s in step.drops if s is not RowState.BOTH]
     if reads_new_format(before) and not reads_new_format(after):
         going += constraining(managed)
+        going += [i.drop for i in await find_counterparts(operator, managed, indexes) if i.is_unique]
 
     async def work(connection: Connection) -> None:
         for statement in going:
@@ -274,6 +287,7 @@ async def _step(operator: Operator, row: MigrationRow, after: Phase) -> Migratio
 
     await operator.briefly(f"entering {after.name}", [row.table_oid], work)
     operator.say(f"{row.name}: {after.name}")
+    await drop_indexes(operator, managed, indexes, after)
     return await registry.read_migration(connection, row.name)
 
 

@@ -25,6 +25,7 @@ from rules.errors import PgjanusError
 from rules.guard import guard_drop
 from rules.migration import ManagedTable
 from rules.phases import CONTRACTED
+from rules.transition import TransitionIndex
 
 HOLD_SECONDS = 3.0
 #: How long of it to wait for transactions that are still running; the rest is for the DDL.
@@ -38,8 +39,12 @@ class HoldExpired(LadderError):
     """the hold had run out before the DDL could begin"""
 
 
-async def contract(operator: Operator, row: MigrationRow, managed: ManagedTable) -> float:
+async def contract(
+    operator: Operator, row: MigrationRow, managed: ManagedTable, counterparts: tuple[TransitionIndex, ...]
+) -> float:
     """Enter `contracted`. How long new transactions were held the time it worked, in milliseconds.
+
+    `counterparts` are the indexes that stay and get their names.
 
     Raises:
         LadderError: not within the attempts, and who was in the way. The phase is what it was, nobody is held.
@@ -49,7 +54,7 @@ async def contract(operator: Operator, row: MigrationRow, managed: ManagedTable)
     for attempt in range(1, _ATTEMPTS + 1):
         held_at = time.monotonic()
         try:
-            await _attempt(operator, row, managed)
+            await _attempt(operator, row, managed, counterparts)
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, NotAcknowledged, HoldExpired) as error:
             holders = await operator.holders([row.table_oid])
             await _release(operator, row)
@@ -70,7 +75,9 @@ async def contract(operator: Operator, row: MigrationRow, managed: ManagedTable)
     raise AssertionError("unreachable")
 
 
-async def _attempt(operator: Operator, row: MigrationRow, managed: ManagedTable) -> None:
+async def _attempt(
+    operator: Operator, row: MigrationRow, managed: ManagedTable, counterparts: tuple[TransitionIndex, ...]
+) -> None:
     connection = operator.connection
     async with connection.transaction():
         await registry.set_hold(connection, row.name, HOLD_SECONDS)
@@ -82,7 +89,7 @@ async def _attempt(operator: Operator, row: MigrationRow, managed: ManagedTable)
             raise HoldExpired("the hold had run out before its transaction began")
         for statement in (*guard_drop(managed.migration), *drop_old(managed.migration)):
             await connection.execute(statement.sql)
-        for statement in name_new(managed.migration, await _taken_names(connection, managed)):
+        for statement in name_new(managed.migration, await _taken_names(connection, managed), counterparts):
             await connection.execute(statement.sql)
         await registry.set_phase(connection, row, CONTRACTED)
         epoch = await registry.raise_epoch(connection)

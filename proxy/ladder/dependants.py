@@ -56,6 +56,7 @@ SELECT DISTINCT a.attname::text AS column, pg_describe_object(d.classid, d.objid
             EXISTS (SELECT FROM pg_class x WHERE x.oid = d.objid AND x.relkind = 'S')
          OR EXISTS (SELECT FROM pg_index x WHERE x.indexrelid = d.objid AND NOT x.indisunique AND NOT x.indisexclusion)
          OR (d.objid = d.refobjid AND d.objsubid = 0)
+         OR EXISTS (SELECT FROM pg_class x WHERE x.oid = d.objid AND starts_with(x.relname, $3))
        WHEN 'pg_trigger'::regclass THEN
             EXISTS (SELECT FROM pg_trigger x WHERE x.oid = d.objid AND starts_with(x.tgname, $4))
        WHEN 'pg_statistic_ext'::regclass THEN true

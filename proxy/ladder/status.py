@@ -13,7 +13,7 @@ from proxy.registry import MigrationRow
 from rules.batches import in_state
 from rules.changes import quote_identifier, quote_table
 from rules.ddl import gate_name
-from rules.phases import STATE_COLUMN, RowState
+from rules.phases import HIDDEN_PREFIX, STATE_COLUMN, RowState
 
 #: Up to that size rows are counted; a larger table is sampled.
 _COUNT_UP_TO_BYTES = 64 * 1024 * 1024
@@ -38,6 +38,17 @@ class BackfillStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexStatus:
+    """One index that the ladder made. `state`: `ready`, `building` or `invalid`; `percent` of a build, where known."""
+
+    name: str
+    definition: str
+    state: str
+    bytes: int
+    percent: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class MigrationStatus:
     """`gates`: by forbidden row state, `absent`, `not validated` or `validated`. `rows`: by row state; None where there
     are no states to count. `held`: new transactions are waiting for the outcome of `contracted`."""
@@ -52,6 +63,7 @@ class MigrationStatus:
     rows_are_exact: bool
     backfills: tuple[BackfillStatus, ...]
     held: bool
+    indexes: tuple[IndexStatus, ...] = ()
 
     @property
     def next_phase(self) -> str | None:
@@ -122,7 +134,25 @@ async def _migration(connection: Connection, row: MigrationRow) -> MigrationStat
             BackfillStatus(b["state"], b["rows_done"], b["rows_total"], b["done"], b["error"]) for b in backfills
         ),
         held=row.hold_until is not None,
+        indexes=await _indexes(connection, row) if row.is_active else (),
     )
+
+
+# While it reads the table a build counts blocks; it sorts and waits for older transactions without counting.
+_INDEXES = """
+SELECT c.relname::text AS name, pg_get_indexdef(i.indexrelid) AS definition, pg_relation_size(i.indexrelid) AS bytes,
+       CASE WHEN i.indisvalid THEN 'ready' WHEN p.pid IS NOT NULL THEN 'building' ELSE 'invalid' END AS state,
+       CASE WHEN NOT i.indisvalid AND p.blocks_total > 0 THEN 100.0 * p.blocks_done / p.blocks_total END::float8
+         AS percent
+  FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+  LEFT JOIN pg_stat_progress_create_index p ON p.index_relid = i.indexrelid
+ WHERE i.indrelid = $1::int8::oid AND starts_with(c.relname, $2)
+ ORDER BY i.indexrelid"""
+
+
+async def _indexes(connection: Connection, row: MigrationRow) -> tuple[IndexStatus, ...]:
+    rows = await connection.fetch(_INDEXES, row.table_oid, HIDDEN_PREFIX)
+    return tuple(IndexStatus(r["name"], r["definition"], r["state"], r["bytes"], r["percent"]) for r in rows)
 
 
 async def _count_rows(connection: Connection, row: MigrationRow) -> tuple[dict[str, int] | None, bool]:

@@ -13,6 +13,7 @@ import asyncpg
 
 from proxy.backfill.session import find_key
 from proxy.database import Connection, load_relation
+from proxy.ladder.indexes import find_transition
 from proxy.preflight.expressions import check_expressions
 from proxy.preflight.findings import Finding, Notes, Report, Severity
 from proxy.preflight.rows import check_rows
@@ -55,5 +56,7 @@ async def preflight(connection: Connection, spec: MigrationSpec) -> Report:
         finally:
             if not connection.is_closed():
                 await connection.execute("RESET row_security")
+        for gap in (await find_transition(connection, migration, relation)).gaps:
+            notes.warn(str(gap), gap.hint)
     await check_surroundings(connection, relation, migration, notes, has_key=not key.is_physical)
     return notes.report(rows)
