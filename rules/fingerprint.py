@@ -12,6 +12,9 @@ _STRINGS: Final = {"SCONST", "USCONST", "BCONST", "XCONST"}
 _NUMBERS: Final = {"ICONST", "FCONST"}
 #: A longer text is cut; it is for people.
 _TEXT_LIMIT: Final = 4_000
+_SCAN_LIMIT: Final = 40_000
+#: Words without which `normalize` replaces every constant but those that are numbers of columns and lengths of types.
+_DEFINITIONS: Final = {"CREATE", "PREPARE", "ALTER", "COMMENT"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +40,16 @@ def fingerprint_of(sql: str) -> Fingerprint:
 
 def _on_one_line(sql: str) -> str:
     """`normalize` leaves the constants of PREPARE, CREATE and other definitions; no value may be shown."""
-    tokens = [t for t in scan(sql) if t.name not in _COMMENTS]
-    words = {t.name for t in tokens}
-    is_definition = bool(words & {"CREATE", "PREPARE", "ALTER", "COMMENT"})
+    try:
+        tokens = scan(sql[:_SCAN_LIMIT])
+    except ParseError:  # cut within a quoted name or a comment
+        tokens = scan(sql)
+    is_definition = bool(_DEFINITIONS & {t.name for t in tokens})
     parts: list[str] = []
     end = 0
     for token in tokens:
+        if token.name in _COMMENTS:
+            continue
         if parts and token.start > end:
             parts.append(" ")
         end = token.end + 1

@@ -102,12 +102,15 @@ class Forecaster:
     def phases(self) -> tuple[Phase, ...]:
         return tuple(self._snapshots)
 
+    def may_concern(self, sql: str) -> bool:
+        """The cheap test: False only if `concerns` would say so."""
+        return next(iter(self._snapshots.values())).may_name_managed(sql)
+
     def concerns(self, sql: str, client: Client) -> bool:
         """Whether a text names the migration's table; a text that cannot be parsed does if its name occurs."""
-        snapshot = next(iter(self._snapshots.values()))
-        if not snapshot.may_concern(sql):
+        if not self.may_concern(sql):
             return False
-        lookup, table = Lookup(snapshot, client), self.migration.table
+        lookup, table = Lookup(next(iter(self._snapshots.values())), client), self.migration.table
         try:
             statements = SourceText(sql).statements
             return any(self._is_named(unwrap(s["stmt"]), table, lookup) for s in statements)

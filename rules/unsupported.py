@@ -5,7 +5,7 @@
 
 A statement of the old shape that is forwarded as it was written does what it did before the migration, if
 
-- it cannot reach a hidden column: by `*`, a whole row, NATURAL, position, the table's row type, or by name;
+- it cannot reach a hidden column: by `*`, a whole row, NATURAL, position, row type, name or in a catalog;
 - the row state stays right: an UPDATE of a managed column has to set it, because the row may come from the next phase
   with a new format that the UPDATE makes stale. (A new row says `old` by default.)
 - nothing of its text outlives it, as that of a view, a rule or a prepared statement does.
@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from rules.introspection.rewriting import reads_catalogs
 from rules.migration import Client, ManagedTable, OnUnsupported
 from rules.names import SYSTEM_COLUMNS
 from rules.phases import HIDDEN_PREFIX, Phase, Policy, Reads, Shape, Writes
@@ -50,7 +51,11 @@ def forbidden(statements: list[Node], snapshot: Snapshot, client: Client) -> str
     """
     if client.shape is not Shape.OLD:
         return "the table does not have the columns of the new shape"
+    if not _named(statements, snapshot):
+        return "it names no table that is observed"
     for statement in statements:
+        if reads_catalogs(statement):
+            return "the system catalogs tell of hidden columns"
         tables = _named(statement, snapshot)
         for table in tables:
             if not writes_old_only(table.phase):

@@ -21,16 +21,25 @@ from rules.phases import Shape
 def read_lines(log: BinaryIO) -> Iterator[str]:
     """The lines of a file with their ends, as text; a bar on stderr shows how far it is, if somebody is looking."""
     with ExitStack() as stack:
-        status = os.fstat(log.fileno()) if hasattr(log, "fileno") and log is not sys.stdin.buffer else None
-        if sys.stderr.isatty() and status is not None and stat.S_ISREG(status.st_mode):
+        size = _size(log) if sys.stderr.isatty() else None
+        if size is not None:
             # Only here: importing it takes longer than most commands.
             from rich.console import Console
             from rich.progress import wrap_file
 
-            bar = wrap_file(log, status.st_size, description="reading", console=Console(stderr=True), transient=True)
+            bar = wrap_file(log, size, description="reading", console=Console(stderr=True), transient=True)
             log = stack.enter_context(bar)
         for line in log:
             yield line.decode(errors="replace")
+
+
+def _size(log: BinaryIO) -> int | None:
+    """In bytes; None for what is no file."""
+    try:
+        status = os.fstat(log.fileno())
+    except OSError:
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def show_census(census: Census, table: TableName, shape: Shape, as_json: bool) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final
 
@@ -13,18 +13,18 @@ from rules.forecast import Forecast, Forecaster, Outlook
 from rules.migration import Client
 from rules.phases import Shape
 
-#: Forecasts that are remembered, for texts that differ in their constants only.
-_FORECASTS_LIMIT: Final = 5_000
+#: Observations that are remembered.
+_KNOWN_LIMIT: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One distinct statement of one shape: the same but for its constants, with the same forecast."""
+    """One distinct statement of one shape: texts of one fingerprint and one forecast; `statement` shows one of them."""
 
     migration: str
     shape: Shape
     fingerprint: str
-    statement: str
+    statement: str = field(compare=False)
     forecast: Forecast
 
     @property
@@ -35,30 +35,32 @@ class Observation:
 
 
 class Describer:
-    """Makes observations for one migration; each distinct text is planned once."""
+    """Makes observations for one migration; texts with the same fingerprint are planned once."""
 
     def __init__(self, forecaster: Forecaster) -> None:
         self._forecaster = forecaster
-        self._forecasts: OrderedDict[tuple[str, Client], Forecast] = OrderedDict()
+        self._known: OrderedDict[tuple[Fingerprint, Client], Observation | None] = OrderedDict()
 
     def describe(self, sql: str, client: Client) -> Observation | None:
         """None if the text does not name the migration's table."""
-        if not self._forecaster.concerns(sql, client):
+        if not self._forecaster.may_concern(sql):
             return None
         fingerprint = fingerprint_of(sql)
-        forecast = self._forecast(sql, client, fingerprint)
-        name = self._forecaster.migration.name
-        return Observation(name, client.shape, fingerprint.hash, fingerprint.text, forecast)
+        if fingerprint is UNREADABLE:
+            return self._describe(sql, client, fingerprint)
+        key = (fingerprint, client)
+        if key not in self._known:
+            self._known[key] = self._describe(sql, client, fingerprint)
+            if len(self._known) > _KNOWN_LIMIT:
+                self._known.popitem(last=False)
+        return self._known[key]
 
-    def _forecast(self, sql: str, client: Client, fingerprint: Fingerprint) -> Forecast:
+    def _describe(self, sql: str, client: Client, fingerprint: Fingerprint) -> Observation | None:
+        if not self._forecaster.concerns(sql, client):
+            return None
+        forecast = self._forecaster.forecast(sql, client)
         if fingerprint is UNREADABLE:
             # The parser's words quote the text.
-            found = self._forecaster.forecast(sql, client)
-            return tuple(Outlook(o.phase, o.treatment, fingerprint.text, sqlstate=o.sqlstate) for o in found)
-        key = (fingerprint.text, client)
-        known = self._forecasts.get(key)
-        if known is None:
-            known = self._forecasts[key] = self._forecaster.forecast(sql, client)
-            if len(self._forecasts) > _FORECASTS_LIMIT:
-                self._forecasts.popitem(last=False)
-        return known
+            forecast = tuple(Outlook(o.phase, o.treatment, fingerprint.text, sqlstate=o.sqlstate) for o in forecast)
+        name = self._forecaster.migration.name
+        return Observation(name, client.shape, fingerprint.hash, fingerprint.text, forecast)

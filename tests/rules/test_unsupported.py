@@ -35,8 +35,7 @@ def reason(sql: str, at: Snapshot | None = None, client: Client = OLD) -> str | 
 @pytest.mark.parametrize(
     "sql",
     [
-        "SELECT 1",
-        "SELECT * FROM orders",
+        "SELECT 1; SELECT id FROM users",
         "SELECT u.full_name, upper(u.full_name), count(*) FROM users u GROUP BY u.full_name",
         "SELECT u.ctid FROM users u",
         "SELECT id FROM users FOR UPDATE OF users",
@@ -52,7 +51,7 @@ def reason(sql: str, at: Snapshot | None = None, client: Client = OLD) -> str | 
         "DECLARE c CURSOR FOR SELECT full_name FROM users",
         "CREATE TABLE t AS SELECT full_name FROM users",
         "SELECT full_name INTO t FROM users",
-        "DROP TABLE t; CREATE VIEW v AS SELECT 1",
+        "DROP TABLE t; CREATE VIEW v AS SELECT id FROM orders; SELECT id FROM users",
     ],
 )
 def test_what_reaches_no_hidden_column_and_leaves_the_row_state_right_may_be_forwarded(sql: str) -> None:
@@ -100,6 +99,18 @@ def test_what_reaches_no_hidden_column_and_leaves_the_row_state_right_may_be_for
                 "DELETE FROM users RETURNING WITH (OLD AS gone) gone",
                 "INSERT INTO users (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET nick = excluded::text",
                 "SELECT 1 FROM users GROUP BY users",
+            )
+        ),
+        *(
+            (sql, "no table")
+            for sql in ("SELECT 1", "SELECT * FROM orders", "SELECT * FROM pg_attribute", "DROP TABLE orders")
+        ),
+        *(
+            (sql, "catalogs")
+            for sql in (
+                "SELECT attname FROM pg_attribute WHERE attrelid = 'users'::regclass",
+                "SELECT column_name FROM information_schema.columns; SELECT full_name FROM users",
+                "SELECT full_name, pg_get_indexdef(1) FROM users",
             )
         ),
         ("SELECT a FROM users u (a)", "by position"),
