@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from rules.catalog import Relation
 from rules.errors import Refusal
 from rules.labels import label_of
-from rules.names import Entry
+from rules.names import Entry, Merged
 from rules.plan import FieldPatch
 from rules.source import Node, string, unwrap
 
@@ -16,6 +16,8 @@ QUERIES = ("SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt")
 #: An output column: its name and patch; None stands for a star of unknown width.
 Output = tuple[str, FieldPatch | None] | None
 Columns = Mapping[str, FieldPatch | None] | None
+#: Columns of which the first that is not NULL counts.
+Sources = tuple[tuple[Entry, str], ...]
 #: Behind a name that is taken in a Columns mapping already: it cannot be named then, but it counts for a star's width.
 _AGAIN = "\0"
 
@@ -45,10 +47,11 @@ class RowReference:
 
 @dataclass(frozen=True, slots=True)
 class StarItem:
-    """What one item of FROM gives to a star: a whole entry, or one column that JOIN USING merged (`entry` None)."""
+    """What one item of FROM gives to a star: a whole entry, one column of it, or one that JOIN USING merged."""
 
     entry: Entry | None
     column: str = ""
+    merged: Merged | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,25 @@ class Star:
     items: tuple[StarItem, ...]
     from_table: bool = False
     labelled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class MergedReference:
+    """A column that a rewritten JOIN USING merged, named at [start, end)."""
+
+    start: int
+    end: int
+    merged: Merged
+
+
+@dataclass(frozen=True, slots=True)
+class OnClause:
+    """A join that compares by name: [start, end) becomes ON with these pairs of columns; `natural` is the word."""
+
+    start: int
+    end: int
+    pairs: tuple[tuple[Sources, Sources], ...]
+    natural: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +130,8 @@ class CatalogRead:
 class Analysis:
     references: list[Reference] = field(default_factory=list)
     rows: list[RowReference] = field(default_factory=list)
+    merged: list[MergedReference] = field(default_factory=list)
+    joins: list[OnClause] = field(default_factory=list)
     stars: list[Star] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
@@ -180,7 +204,7 @@ def star_outputs(star: Sequence[StarItem]) -> list[Output]:
     outputs: list[Output] = []
     for item in star:
         if item.entry is None:
-            outputs.append((item.column, None))
+            outputs.append((item.column, item.merged.patch if item.merged is not None else None))
         elif item.column:
             outputs.append((item.column, (item.entry.columns or {}).get(item.column)))
         elif item.entry.columns is None or item.entry.open_ended:

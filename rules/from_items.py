@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rules.analysis import CatalogRead, Columns, StarItem, alias, alias_columns, renamed, star_outputs, without
+from rules.analysis import (
+    CatalogRead,
+    Columns,
+    OnClause,
+    StarItem,
+    alias,
+    alias_columns,
+    renamed,
+    star_outputs,
+    without,
+)
 from rules.errors import Refusal
-from rules.names import Entry, Level, Lookup
-from rules.reads import find_column, is_stored
+from rules.join_text import find_join
+from rules.merging import Side, common_names, merge
+from rules.names import Entry, Level, Lookup, Merged
 from rules.references import References
-from rules.source import Node, SourceText, string, unwrap
+from rules.source import Node, string, unwrap
 
 
 class FromItems(References):
@@ -67,16 +78,18 @@ class FromItems(References):
         left, left_star = self._from(body["larg"], level, ctes)
         right, right_star = self._from(body["rarg"], level, ctes)
         entries, star = left + right, left_star + right_star
-        managed = [e for e in entries if e.managed]
-        using = [string(n) for n in body.get("usingClause", [])]
-        if managed:
-            check_join(self._source, self._lookup, body, managed, using)
+        if "alias" in body and any(e.managed for e in entries):
+            raise Refusal(
+                "an alias on a join of a managed table is not supported yet",
+                "Alias the tables instead.",
+                position=self._source.location(unwrap(body["larg"])[1]),
+            )
         if "quals" in body:
             self._expressions(body["quals"], Level(level.parent, entries, dict(level.merged)), ctes)
-        if using:
-            for name in using:
-                level.merged[name] = level.merged.get(name, 0) + 1
-            star = [StarItem(None, name) for name in using] + without(star, set(using))
+        using = self._merge_columns(body, level, Side.of(left_star, left), Side.of(right_star, right))
+        if using is not None:
+            level.merged |= {m.name: m for m in using}
+            star = [StarItem(None, m.name, m) for m in using] + without(star, {m.name for m in using})
         elif body.get("isNatural"):
             star = [StarItem(Entry(None, None))]
         if "alias" in body:
@@ -87,8 +100,60 @@ class FromItems(References):
             return [joined], [StarItem(joined)]
         if "join_using_alias" in body:
             name = body["join_using_alias"]["aliasname"]
-            level.entries.append(Entry(name, dict.fromkeys(using), qualified_only=True))
+            level.entries.append(Entry(name, dict.fromkeys(m.name for m in using or []), qualified_only=True))
         return entries, star
+
+    def _merge_columns(self, body: Node, level: Level, left: Side, right: Side) -> list[Merged] | None:
+        """The columns that USING or NATURAL merges, None if there is neither or it is not known which.
+
+        A join that cannot stay as it is, is written with ON.
+        """
+        natural = bool(body.get("isNatural"))
+        names: list[str] | None = [string(n) for n in body.get("usingClause", [])]
+        if natural:
+            names = common_names(left, right)
+        elif not names:
+            return None
+        rewritten = left.is_rewritten or right.is_rewritten
+        if names is None:
+            if rewritten:
+                raise Refusal(
+                    "it is not known which columns this NATURAL JOIN compares: those of one side are not known",
+                    "Use JOIN … ON.",
+                    position=self._position(body),
+                )
+            return None
+        for name in names:
+            if any(e.managed for e in (*left.entries, *right.entries)):
+                left.check_has(name, "left")
+                right.check_has(name, "right")
+            if left.is_row(name) or right.is_row(name):
+                raise Refusal("JOIN … USING on a whole row is not supported", "Use JOIN … ON.")
+        shape = self._lookup.client.shape
+        renames = any(side.cannot_name(n, shape) for side in (left, right) for n in names)
+        rewrites = rewritten and (natural or renames)
+        if rewrites:
+            self._write_on(body, names, left, right)
+        return [merge(n, left, right, str(body["jointype"]), level.merged.get(n), rewrites) for n in names]
+
+    def _write_on(self, body: Node, names: list[str], left: Side, right: Side) -> None:
+        position = self._position(body)
+        text = find_join(self._source, body)
+        if text is None or "join_using_alias" in body:
+            raise Refusal(
+                "an alias of JOIN … USING on a managed column is not supported", "Use JOIN … ON.", position=position
+            )
+        pairs = tuple((left.sources(n, "left"), right.sources(n, "right")) for n in names)
+        tokens = self._source.tokens
+        end = tokens[text.after - 1].end
+        if text.natural >= 0:
+            word = tokens[text.natural]
+            self.result.joins.append(OnClause(end, end, pairs, (word.start, word.end)))
+        else:
+            self.result.joins.append(OnClause(tokens[text.using].start, end, pairs))
+
+    def _position(self, body: Node) -> int:
+        return self._source.location(unwrap(body["larg"])[1])
 
     def _note(self, entry: Entry) -> Entry:
         if entry.managed is not None:
@@ -118,30 +183,3 @@ def function_entry(lookup: Lookup, body: Node) -> Entry:
     if not names and not columns:
         found.insert(0, name or function)
     return Entry(name or function, dict.fromkeys(found), open_ended=bool(columns))
-
-
-def check_join(source: SourceText, lookup: Lookup, body: Node, managed: list[Entry], using: list[str]) -> None:
-    """Refuse joins that compare or rename columns by name where the names are not the physical ones."""
-    table = managed[0].managed
-    assert table is not None
-    position = source.location(unwrap(body["larg"])[1])
-    if body.get("isNatural"):
-        raise Refusal("NATURAL JOIN with a managed table is not supported yet", "Use JOIN … ON.", position=position)
-    if "alias" in body:
-        raise Refusal(
-            "an alias on a join of a managed table is not supported yet",
-            "Alias the tables instead.",
-            position=position,
-        )
-    shape = lookup.client.shape
-    for entry in managed:
-        assert entry.managed is not None
-        for name in using:
-            found = find_column(entry.managed, shape, name)
-            hidden = found is None and name in entry.hidden
-            if hidden or (found is not None and not (is_stored(entry.managed, shape) and found[1].physical == name)):
-                raise Refusal(
-                    f'JOIN … USING on the managed column "{name}" is not supported yet',
-                    "Use JOIN … ON.",
-                    position=position,
-                )

@@ -26,7 +26,8 @@ class Entry:
     `columns` maps what a client sees to the patch that its description needs (None: the server describes it right);
     it is None itself where the columns cannot be known. `hidden` are names that the server would find here and
     this client must not. `open_ended`: there may be fewer columns than these (overloaded functions). `catalog` is the
-    system relation that this is, if what it says of a managed table is not what this client must be told.
+    system relation that this is, if what it says of a managed table is not what this client must be told. `types` has
+    (OID, modifier) of the columns of a table.
     """
 
     name: str | None
@@ -36,6 +37,7 @@ class Entry:
     hidden: frozenset[str] = frozenset()
     qualified_only: bool = False
     open_ended: bool = False
+    types: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     catalog: Relation | None = None
     has_ctid: bool = True
 
@@ -68,13 +70,35 @@ class Entry:
         return replace(self.renamed("excluded"), has_ctid=False)
 
 
+@dataclass(frozen=True, eq=False)
+class Merged:
+    """A column that JOIN USING made of one column of each side, in `joins` joins.
+
+    Its value is the first of `sources` (an entry and its column) that is not NULL; () if they are not known. `type` is
+    (OID, modifier), None if it is not known or not that of every source. `rewritten`: the join has ON in place of
+    USING now, so that the bare name means nothing any more.
+    """
+
+    name: str
+    joins: int
+    sources: tuple[tuple[Entry, str], ...] = ()
+    type: tuple[int, int] | None = None
+    rewritten: bool = False
+
+    @property
+    def patch(self) -> FieldPatch | None:
+        """The description of the one column that it is."""
+        entry, column = self.sources[0] if len(self.sources) == 1 else (None, "")
+        return entry.columns.get(column) if entry is not None and entry.columns else None
+
+
 @dataclass(eq=False)
 class Level:
-    """One query's scope. `merged` are names that JOIN USING made one column of, with the number of those joins."""
+    """One query's scope. `merged` are the names that JOIN USING made one column of."""
 
     parent: Level | None
     entries: list[Entry] = field(default_factory=list)
-    merged: dict[str, int] = field(default_factory=dict)
+    merged: dict[str, Merged] = field(default_factory=dict)
 
     @property
     def is_known(self) -> bool:
@@ -98,10 +122,14 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`captured` says that a hidden column would take the name or share it, so it has to be qualified."""
+    """`captured` says that a hidden column would take the name or share it, so it has to be qualified.
+
+    `merged` is the column of a JOIN USING that has to be written out; `entry` is the first that it comes from then.
+    """
 
     entry: Entry
     captured: bool = False
+    merged: Merged | None = None
 
 
 class Lookup:
@@ -154,7 +182,8 @@ class Lookup:
         table = None if alias else relation.table
         managed = self.snapshot.tables.get(relation.table)
         if managed is None:
-            return Entry(label, dict.fromkeys(c.name for c in relation.columns), table=table)
+            types = {c.name: (c.type_oid, c.typmod) for c in relation.columns}
+            return Entry(label, dict.fromkeys(types), table=table, types=types)
         shape = self.client.shape
         columns: dict[str, FieldPatch | None] = {}
         for visible, column in managed.visible(shape):
@@ -166,7 +195,8 @@ class Lookup:
         hidden = frozenset(
             c.name for c in relation.columns if c.name not in columns and not c.name.startswith(HIDDEN_PREFIX)
         )
-        return Entry(label, columns, managed, table, hidden)
+        types = {visible: (column.type_oid, column.typmod) for visible, column in managed.visible(shape)}
+        return Entry(label, columns, managed, table, hidden, types=types)
 
     def _catalog_entry(self, relation: Relation, label: str) -> Entry:
         found = treatment(relation, self.snapshot.tables.values(), self.client.shape)
@@ -184,8 +214,7 @@ class Lookup:
         scope: Level | None = level
         while scope is not None:
             if name in scope.merged:
-                self._check_merged(scope, name, position, captured)
-                return None
+                return self._merged(level, scope, name, position, captured, uncertain)
             entries = [e for e in scope.entries if not e.qualified_only]
             owners = [e for e in entries if e.columns is not None and name in e.columns]
             unknown = any(e.columns is None for e in entries)
@@ -227,13 +256,22 @@ class Lookup:
                 position=position,
             )
 
-    def _check_merged(self, scope: Level, name: str, position: int, captured: bool) -> None:
-        """A column that JOIN USING merged has no name but the bare one, which another entry may have as well."""
-        owners = [e for e in scope.entries if not e.qualified_only and name in (e.columns or ())]
-        if len(owners) > scope.merged[name] + 1 and any(e.managed for e in owners):
+    def _merged(
+        self, level: Level, scope: Level, name: str, position: int, captured: bool, uncertain: bool
+    ) -> Found | None:
+        """A merged column has no name but the bare one, which another entry may have as well."""
+        merged = scope.merged[name]
+        entries = [e for e in scope.entries if not e.qualified_only]
+        owners = [e for e in entries if name in (e.columns or ())]
+        if len(owners) > merged.joins + 1 and (merged.rewritten or any(e.managed for e in owners)):
             raise Refusal(f'column reference "{name}" is ambiguous', sqlstate=AMBIGUOUS_COLUMN, position=position)
-        if captured or any(name in e.hidden for e in scope.entries):
+        if not (merged.rewritten or captured or any(name in e.hidden for e in entries)):
+            return None
+        if merged.type is None or uncertain or any(e.columns is None for e in entries):
             raise _unclear(name, position)
+        for entry, column in merged.sources:
+            self._check_alias(level, entry, column, position)
+        return Found(merged.sources[0][0], merged=merged)
 
     def entry(self, level: Level, name: str, schema: str | None = None) -> Entry | None:
         """The range-table entry called `name`, from the innermost scope outwards."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rules.analysis import QUERIES, Analysis, Columns, Output, Reference, RowReference, Star, StarItem
+from rules.analysis import QUERIES, Analysis, Columns, MergedReference, Output, Reference, RowReference, Star, StarItem
 from rules.errors import Refusal
 from rules.names import SYSTEM_COLUMNS, Entry, Found, Level, Lookup
 from rules.plan import FieldPatch
@@ -97,6 +97,9 @@ class References(ABC):
         found: Found | None = self._lookup.column(level, name, start)
         if found is None:
             return self._whole_row(reference, level, frame)
+        if found.merged is not None:
+            self.result.merged.append(MergedReference(*self._span(reference), found.merged))
+            return Value(found.merged.sources[0] if len(found.merged.sources) == 1 else None)
         if found.entry.managed is not None or found.captured:
             self._add(start, found.entry, name)
         return self._column_value(reference, found.entry, name, level, frame)

@@ -296,15 +296,21 @@ class Analyser(FromItems):
             if entry is None:
                 return [None]
         if any(i.entry is not None and i.entry.managed for i in items):
-            for name in (i.column for i in items if i.entry is None):
-                if (
-                    sum(name in (e.columns or ()) for e in level.entries if not e.qualified_only)
-                    > level.merged[name] + 1
-                ):
-                    raise Refusal(
-                        f'this * stands for a column "{name}" of JOIN … USING that another table in FROM has as well',
-                        "Name the columns, or write alias.* for each table.",
-                        position=start,
-                    )
+            items = [i if i.entry is not None else self._merged_item(i, level, start) for i in items]
             self.result.stars.append(Star(start, end, tuple(items)))
         return star_outputs(items)
+
+    @staticmethod
+    def _merged_item(item: StarItem, level: Level, position: int) -> StarItem:
+        """A merged column of a star: by its bare name, if that is still its name and no other table has it."""
+        merged = item.merged
+        owners = [e for e in level.entries if item.column in (e.columns or ()) and not e.qualified_only]
+        if merged is not None and not merged.rewritten and len(owners) <= merged.joins + 1:
+            return StarItem(None, item.column)
+        if merged is None or merged.type is None:
+            raise Refusal(
+                f'this * stands for a column "{item.column}" of JOIN … USING that cannot be named here',
+                "Name the columns, or write alias.* for each table.",
+                position=position,
+            )
+        return item

@@ -13,7 +13,7 @@ value needs a sub-query, of its own:
 
 from __future__ import annotations
 
-from rules.analysis import Analysis, Output, Reference, Star
+from rules.analysis import Analysis, Output, Reference, Sources, Star
 from rules.changes import quote_identifier
 from rules.errors import Refusal
 from rules.fragments import Edits
@@ -35,6 +35,12 @@ def read_sql(entry: Entry, column: str, shape: Shape) -> str:
     return read_column(entry.managed, *found, shape, entry.qualifier)
 
 
+def sources_sql(sources: Sources, shape: Shape) -> str:
+    """SQL of a column that JOIN USING merged of these."""
+    found = [_output(entry, column, shape, labelled=False) for entry, column in sources]
+    return found[0] if len(found) == 1 else f"COALESCE({', '.join(found)})"
+
+
 def row_sql(entry: Entry, shape: Shape) -> str:
     """SQL of the whole row of a managed entry: a record with the client's columns, under their names.
 
@@ -52,6 +58,14 @@ def rewrite_reads(source: SourceText, edits: Edits, analysis: Analysis, shape: S
     for row in analysis.rows:
         edits.replace(row.start, row.end, row_sql(row.entry, shape))
         replaced.add(row.start)
+    for merged in analysis.merged:
+        edits.replace(merged.start, merged.end, sources_sql(merged.merged.sources, shape))
+        replaced.add(merged.start)
+    for join in analysis.joins:
+        pairs = [f"{sources_sql(left, shape)} = {sources_sql(right, shape)}" for left, right in join.pairs]
+        edits.replace(join.start, join.end, f" ON ({' AND '.join(pairs) or 'true'})")
+        if join.natural is not None:
+            edits.replace(*join.natural)
     for star in analysis.stars:
         sql = _star_sql(star, shape)
         edits.replace(star.start, star.end, f"SELECT {sql} FROM" if star.from_table else sql)
@@ -83,7 +97,8 @@ def _star_sql(star: Star, shape: Shape) -> str:
     for item in star.items:
         entry = item.entry
         if entry is None:
-            items.append(quote_identifier(item.column))
+            name = quote_identifier(item.column)
+            items.append(f"{sources_sql(item.merged.sources, shape)} AS {name}" if item.merged else name)
         elif item.column:
             items.append(_output(entry, item.column, shape))
         elif entry.managed is not None:

@@ -37,11 +37,14 @@ CREATE TABLE made AS SELECT u FROM users u
 
 SELECT u INTO made FROM users u
 
--- reason: joins that compare by name
-SELECT * FROM users NATURAL JOIN orders
+-- reason: joins that compare by name where a name cannot be followed
+SELECT count(*) FROM users NATURAL JOIN XMLTABLE('/a' PASSING '<a/>' COLUMNS id int PATH 'b')
 
 -- shape: new
-SELECT u.id FROM users u JOIN (SELECT 'Ada' AS first_name) s USING (first_name)
+SELECT first_name FROM users u JOIN (SELECT 'Ada' AS first_name) s USING (first_name)
+
+-- shape: new
+SELECT j.first_name FROM users JOIN people USING (first_name) AS j
 
 SELECT j.id FROM (users u JOIN orders o ON o.user_id = u.id) AS j (id)
 
@@ -101,18 +104,9 @@ SELECT full_name FROM users, XMLTABLE('/a' PASSING '<a/>' COLUMNS b int)
 -- shape: new
 INSERT INTO users (id, first_name) VALUES (70, 'a'), (71, 'b') ORDER BY 1
 
--- reason: a merged column that another table has as well
-SELECT * FROM users JOIN orders USING (id), people
-
 -- reason: a name that only a hidden column answers to
 -- shape: new
-SELECT (SELECT full_name FROM users WHERE users.id = 1) FROM people a JOIN people b USING (full_name)
-
--- shape: new
 SELECT full_name FROM users, orders AS full_name
-
--- shape: new
-SELECT (SELECT full_name FROM users WHERE users.id = 1) FROM people a NATURAL JOIN people b
 
 -- shape: new
 SELECT 1 AS full_name, 2 AS full_name, count(*) FROM users GROUP BY full_name

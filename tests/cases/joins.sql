@@ -1,0 +1,114 @@
+SELECT * FROM users NATURAL JOIN orders ORDER BY id
+
+SELECT * FROM users NATURAL JOIN people ORDER BY id
+
+SELECT * FROM orders NATURAL LEFT JOIN users ORDER BY id
+
+SELECT * FROM users NATURAL FULL OUTER JOIN people ORDER BY id
+
+SELECT id, u.id, p.id FROM users u NATURAL RIGHT JOIN people p ORDER BY id
+
+SELECT id, count(*) FROM users NATURAL JOIN people GROUP BY id ORDER BY id
+
+SELECT * FROM users u NATURAL JOIN items ORDER BY id
+
+SELECT count(*) FROM users NATURAL JOIN (VALUES (1)) v (nosuchcolumn)
+
+SELECT users.*, people.id AS i FROM users NATURAL LEFT JOIN people ORDER BY users.id
+
+SELECT * FROM users JOIN orders USING (id), people ORDER BY 1, people.id
+
+SELECT * FROM users NATURAL JOIN items NATURAL JOIN orders ORDER BY id
+
+SELECT u.nick, id FROM (users u NATURAL JOIN items) JOIN orders o USING (id) WHERE id > 0 ORDER BY id
+
+SELECT * FROM orders o JOIN (users u NATURAL JOIN items i) USING (id) ORDER BY id
+
+SELECT id FROM users NATURAL JOIN orders WHERE id IN (SELECT id FROM people NATURAL JOIN users) ORDER BY id
+
+SELECT x.id, y FROM users NATURAL JOIN items x, LATERAL (SELECT id AS y) z ORDER BY id
+
+SELECT id FROM users NATURAL JOIN items, orders
+
+SELECT nosuch FROM users NATURAL JOIN items
+
+SELECT id FROM users JOIN orders USING (nosuch)
+
+SELECT row_to_json(users), id FROM users NATURAL FULL JOIN items ORDER BY id
+
+SELECT id FROM users NATURAL JOIN items FOR UPDATE OF users
+
+UPDATE orders SET note = nick FROM users NATURAL JOIN items WHERE users.id = orders.id AND orders.id > 0
+
+UPDATE orders SET note = nick FROM (SELECT 1) one, users NATURAL JOIN items WHERE items.id = orders.id RETURNING orders.id, items.*
+
+DELETE FROM orders USING users NATURAL JOIN items WHERE items.id = orders.id RETURNING orders.*, nick
+
+INSERT INTO orders (id, note) SELECT id + 100, nick FROM users NATURAL JOIN items RETURNING *
+
+WITH c AS (SELECT * FROM users NATURAL JOIN orders) SELECT * FROM c NATURAL JOIN people ORDER BY id
+
+SELECT id FROM users NATURAL JOIN orders UNION SELECT id FROM people ORDER BY id
+
+SELECT grouping(id), id, count(*) FROM users NATURAL JOIN items GROUP BY ROLLUP (id) ORDER BY 1, 2
+
+SELECT DISTINCT ON (id) id, nick FROM users NATURAL JOIN items ORDER BY id DESC
+
+SELECT id AS x, age + id FROM users NATURAL JOIN items ORDER BY x
+
+-- shape: old
+SELECT * FROM users JOIN people USING (full_name) ORDER BY full_name, people.id
+
+-- shape: old
+SELECT full_name, count(*) FROM users u LEFT JOIN people p USING (full_name) GROUP BY full_name ORDER BY full_name
+
+-- shape: old
+SELECT full_name, upper(full_name), u.full_name, p.full_name FROM users u RIGHT JOIN people p USING (full_name) ORDER BY p.id
+
+-- shape: old
+SELECT * FROM users u FULL JOIN people p USING (full_name) ORDER BY full_name, u.id, p.id
+
+-- shape: old
+SELECT full_name FROM users u FULL JOIN people p USING (full_name, id) WHERE full_name IS NOT NULL ORDER BY full_name, id
+
+-- shape: old
+SELECT * FROM users JOIN people USING (full_name, id) JOIN orders USING (id) ORDER BY id
+
+-- shape: old
+SELECT full_name, id FROM users a JOIN users b USING (full_name, id) JOIN users c USING (id, full_name) ORDER BY full_name, id
+
+-- shape: old
+SELECT u.id FROM users u JOIN (SELECT 'Plato' AS full_name) s USING (full_name)
+
+-- shape: old
+SELECT full_name::varchar(5), full_name || '!' AS y FROM people JOIN users USING (full_name) ORDER BY full_name
+
+-- shape: old
+SELECT full_name FROM people JOIN users USING (full_name), users x
+
+-- shape: old
+SELECT full_name FROM users JOIN people USING (full_name) ORDER BY full_name COLLATE "C" DESC
+
+-- shape: new
+SELECT u.id FROM users u JOIN (SELECT 'Ada' AS first_name) s USING (first_name) ORDER BY 1
+
+-- shape: new
+SELECT first_name, p.id, users.id FROM people p JOIN users USING (first_name) ORDER BY 1, 2, 3
+
+-- shape: new
+SELECT * FROM people NATURAL JOIN users ORDER BY id
+
+-- shape: new
+SELECT id FROM users JOIN people USING (full_name)
+
+-- shape: new
+SELECT (SELECT full_name FROM users WHERE users.id = 1) FROM people a JOIN people b USING (full_name) ORDER BY full_name
+
+-- shape: new
+SELECT (SELECT full_name FROM users WHERE users.id = 1) FROM people a NATURAL JOIN people b ORDER BY a.id
+
+-- shape: new
+SELECT full_name, users.id FROM users, people a JOIN people b USING (full_name) ORDER BY 1, 2
+
+-- shape: new
+SELECT first_name, id, full_name FROM users NATURAL FULL JOIN people ORDER BY id, first_name
