@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from rules.depth import with_room
 from rules.source import Node, SourceText, unwrap
 
 
@@ -52,8 +53,15 @@ def read_commands(sql: str) -> tuple[Command | None, ...]:
 
     Raises:
         pglast.parser.ParseError: PostgreSQL would not parse it either.
-        RecursionError, UnicodeEncodeError: it cannot be read.
+        UnicodeEncodeError: it cannot be read.
     """
+    try:
+        return _read(sql)
+    except RecursionError:
+        return with_room(lambda: _read(sql))
+
+
+def _read(sql: str) -> tuple[Command | None, ...]:
     source = SourceText(sql)
     return tuple(_command(source, statement) for statement in source.statements)
 

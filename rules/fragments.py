@@ -64,13 +64,6 @@ class Edit:
     pieces: Pieces
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
-    text: str
-    client_start: int
-    moves: bool
-
-
 class Edits:
     """Collects the edits of one text and applies them all at once.
 
@@ -82,6 +75,11 @@ class Edits:
         self._edits: dict[Edit, None] = {}
         self._ordered: list[Edit] = []
         self._starts: list[int] = []
+        # What has been rendered so far: text, runs of the position map, characters, where the last insertion belongs.
+        self._parts: list[str] = []
+        self._runs: list[tuple[int, int, bool]] = []
+        self._at = 0
+        self._last: int | None = None
 
     def __bool__(self) -> bool:
         return bool(self._edits)
@@ -98,12 +96,9 @@ class Edits:
         # it holds. Sorted once, because a text may have thousands of edits.
         self._ordered = sorted(self._edits, key=lambda e: (e.start, e.end > e.start, -e.end))
         self._starts = [e.start for e in self._ordered]
-        runs = self._render(0, len(self._sql), excluded=None)
-        at, starts = 0, []
-        for run in runs:
-            starts.append((at, run.client_start, run.moves))
-            at += len(run.text)
-        return "".join(run.text for run in runs), PositionMap(tuple(starts))
+        self._parts, self._runs, self._at, self._last = [], [], 0, None
+        self._render(0, len(self._sql), excluded=None)
+        return "".join(self._parts), PositionMap(tuple(self._runs))
 
     def _inside(self, start: int, end: int, excluded: Edit | None) -> Iterator[Edit]:
         for index in range(bisect_left(self._starts, start), len(self._ordered)):
@@ -113,8 +108,7 @@ class Edits:
             if edit is not excluded and edit.end <= end:
                 yield edit
 
-    def _render(self, start: int, end: int, excluded: Edit | None) -> list[_Run]:
-        runs: list[_Run] = []
+    def _render(self, start: int, end: int, excluded: Edit | None) -> None:
         at = start
         for edit in self._inside(start, end, excluded):
             if edit.start < at:
@@ -122,15 +116,23 @@ class Edits:
             if excluded is not None and edit.start == edit.end and edit.start in (start, end):
                 continue  # an insertion on the edge of a span belongs to what stands outside of it
             if edit.start > at:
-                runs.append(_Run(self._sql[at : edit.start], at, True))
+                self._put(self._sql[at : edit.start], at, moves=True)
             for piece in edit.pieces:
-                if isinstance(piece, Span):
-                    runs += self._render(piece.start, piece.end, excluded=edit)
-                elif isinstance(piece, At):
-                    runs.append(_Run(piece.text, piece.position, False))
-                elif piece:
-                    runs.append(_Run(piece, edit.start, False))
+                if isinstance(piece, str):
+                    self._put(piece, edit.start, moves=False)
+                elif isinstance(piece, Span):
+                    self._render(piece.start, piece.end, excluded=edit)
+                else:
+                    self._put(piece.text, piece.position, moves=False)
             at = max(at, edit.end)
         if at < end:
-            runs.append(_Run(self._sql[at:end], at, True))
-        return runs
+            self._put(self._sql[at:end], at, moves=True)
+
+    def _put(self, text: str, position: int, *, moves: bool) -> None:
+        """Add text; what was inserted for the same place is one run, because a text may have 100,000s of them."""
+        if text:
+            self._parts.append(text)
+            if moves or self._last != position:
+                self._runs.append((self._at, position, moves))
+            self._last = None if moves else position
+            self._at += len(text)

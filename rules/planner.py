@@ -10,6 +10,7 @@ from __future__ import annotations
 from pglast.parser import ParseError, parse_sql_json
 
 from rules.analysis import QUERIES, Analysis, refuse_rows
+from rules.depth import with_room
 from rules.errors import FEATURE_NOT_SUPPORTED, UNDEFINED_COLUMN, Refusal
 from rules.fragments import Edits
 from rules.introspection.rewriting import inner_query, reads_catalogs, rewrite_catalogs
@@ -48,27 +49,45 @@ def plan(sql: str, snapshot: Snapshot, client: Client) -> Plan:
     """
     if not snapshot.may_concern(sql) or "\0" in sql:
         return Untouched()
-    names = ", ".join(sorted(t.migration.name for t in snapshot.tables.values()))
+    try:
+        return _plan(sql, snapshot, client)
+    except RecursionError:
+        pass
+    try:
+        return with_room(lambda: _plan(sql, snapshot, client))
+    except RecursionError:
+        return _too_deep(snapshot) if snapshot.may_name_managed(sql) else Untouched()
+
+
+def _plan(sql: str, snapshot: Snapshot, client: Client) -> Plan:
+    """Raises RecursionError if the statement is nested more deeply than there is room for."""
     try:
         source = SourceText(sql)
-    except (ParseError, RecursionError, UnicodeEncodeError) as error:
+    except (ParseError, UnicodeEncodeError) as error:
         if not snapshot.may_name_managed(sql):
             return Untouched()  # reads a catalog at most, and the server's own parser may know better
-        if isinstance(error, ParseError):
-            return _refuse(_syntax_error(error, sql), names)
-        return _refuse(Refusal(_TOO_DEEP, "Split it into smaller ones."), names)
+        return _unreadable(error, sql, snapshot)
     planner = _Planner(source, Lookup(snapshot, client))
+    names = _all_names(snapshot)
     try:
         return planner.plan()
     except Refusal as refusal:
         return _observed(_refuse(refusal, planner.migrations() or names), source, snapshot, client)
     except RecursionError:
-        return _refuse(Refusal(_TOO_DEEP, "Split it into smaller ones."), names)
+        raise
     except Exception as error:  # the last net: a mistake of ours must not let a statement through
         what = f"the statement could not be rewritten because of a defect in pgjanus ({type(error).__name__}: {error})"
         return _observed(
             _refuse(Refusal(what, "Please report this statement as a bug."), names), source, snapshot, client
         )
+
+
+def _all_names(snapshot: Snapshot) -> str:
+    return ", ".join(sorted(t.migration.name for t in snapshot.tables.values()))
+
+
+def _too_deep(snapshot: Snapshot) -> Refuse:
+    return _refuse(Refusal(_TOO_DEEP, "Split it into smaller ones."), _all_names(snapshot))
 
 
 def _observed(refuse: Refuse, source: SourceText, snapshot: Snapshot, client: Client) -> Plan:
@@ -89,12 +108,17 @@ def _refuse(refusal: Refusal, names: str) -> Refuse:
     return Refuse(refusal, names)
 
 
-def _syntax_error(error: ParseError, sql: str) -> Refusal:
+def _unreadable(error: ParseError | UnicodeEncodeError, sql: str, snapshot: Snapshot) -> Refuse:
     """PostgreSQL's own words. The text is not forwarded: an older server's grammar may accept what ours does not."""
+    if isinstance(error, UnicodeEncodeError):
+        return _refuse(
+            Refusal("this text has characters that there are not", "Send valid UTF-8."), _all_names(snapshot)
+        )
     message, index = error.args[0], error.args[1] if len(error.args) > 1 else None
     if any(word in message for word in ("nested too deeply", "stack depth", "memory exhausted", "too large")):
-        return Refusal(_TOO_DEEP, "Split it into smaller ones.")
-    return Refusal(message, sqlstate=_SYNTAX_ERROR, position=len(sql) if index is None else index)
+        return _too_deep(snapshot)
+    position = len(sql) if index is None else index
+    return _refuse(Refusal(message, sqlstate=_SYNTAX_ERROR, position=position), _all_names(snapshot))
 
 
 class _Planner:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 from pglast.parser import parse_sql_json, scan
 
@@ -34,8 +33,7 @@ _CASE_FOLLOWS = frozenset(
 COMMA, DOT, STAR, OPEN, CLOSE, SEMICOLON, EQUALS = (f"ASCII_{ord(c)}" for c in ",.*();=")
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """`end` is exclusive. `kind` is libpg_query's token name (`IDENT`, `SELECT`, `ASCII_44` for a comma, …)."""
 
     start: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -96,22 +96,20 @@ class Bound:
 
 
 _NAME = rb'(?:"((?:[^"]|"")+)"|([a-z_\x80-\xff][\w$\x80-\xff]*))'
-_COMMANDS = re.compile(
-    rb"\b(?:prepare|execute|deallocate|declare|fetch|move|close|savepoint|release|rollback)\b", re.IGNORECASE
-)
-_PREPARES = re.compile(rb"\b(?:prepare|deallocate)\b", re.IGNORECASE)
+_COMMANDS = b"prepare execute deallocate declare fetch move close savepoint release rollback".split()
+_PREPARES = (b"prepare", b"deallocate")
 #: PostgreSQL compares that many bytes of a name (NAMEDATALEN - 1).
 _NAME_BYTES: Final = 63
 
 
 def may_hold_commands(text: bytes) -> bool:
     """Whether any statement of the text may make or use a name that the session keeps."""
-    return _COMMANDS.search(text) is not None
+    return _has_word(text, _COMMANDS)
 
 
 def may_prepare(text: bytes) -> bool:
     """Whether any statement of the text may make or drop a prepared statement."""
-    return _PREPARES.search(text) is not None
+    return _has_word(text, _PREPARES)
 
 
 def key_of(name: bytes) -> bytes:
@@ -126,29 +124,58 @@ def _folded(match: re.Match[bytes]) -> bytes:
 
 # What may change how the next statement is read before the server can have told us. PostgreSQL reports changed
 # parameters only in front of ReadyForQuery, so a pipeline may be ahead of it.
-_MOVES_PATH = re.compile(
-    rb"search_path|set_config|\bschema\b|\breset\b|\bdiscard\b|\brollback\b|\bauthorization\b|\brole\b", re.IGNORECASE
-)
-_MOVES_LEXING = re.compile(rb"standard_conforming_strings|client_encoding|\bnames\b", re.IGNORECASE)
+_MOVES_PATH = (b"schema", b"reset", b"discard", b"rollback", b"authorization", b"role")
+_SETS_PATH = (b"search_path", b"set_config")
+_MOVES_LEXING = (b"names",)
+_SETS_LEXING = (b"standard_conforming_strings", b"client_encoding")
 _GAP = rb"(?:\s|/\*.*?\*/|--[^\n]*\n)"
-_TEMPORARY = re.compile(
-    (
-        rb"(?:\b(?:temp|temporary)GAP+(?:(?:recursiveGAP+)?(?:table|view)GAP+)?(?:ifGAP+notGAP+existsGAP+)?"
-        rb"|\bpg_tempGAP*\.GAP*)"
-    ).replace(b"GAP", _GAP)
-    + _NAME,
-    re.IGNORECASE | re.DOTALL,
+#: Both at the letters "temp".
+_TEMPORARY, _TEMPORARY_SCHEMA = (
+    re.compile(pattern.replace(b"GAP", _GAP) + _NAME, re.IGNORECASE | re.DOTALL)
+    for pattern in (
+        rb"\btemp(?:orary)?GAP+(?:(?:recursiveGAP+)?(?:table|view)GAP+)?(?:ifGAP+notGAP+existsGAP+)?",
+        rb"(?<=\bpg_)tempGAP*\.GAP*",
+    )
 )
 
 
 def may_move_path(text: bytes) -> bool:
-    return _MOVES_PATH.search(text) is not None
+    lowered = text.lower()
+    return any(word in lowered for word in _SETS_PATH) or _has_word(text, _MOVES_PATH)
 
 
 def may_move_lexing(text: bytes) -> bool:
-    return _MOVES_LEXING.search(text) is not None
+    lowered = text.lower()
+    return any(word in lowered for word in _SETS_LEXING) or _has_word(text, _MOVES_LEXING)
 
 
 def temporary_names(text: bytes, codec: str) -> frozenset[str]:
     """The names of the temporary relations that a text makes (or at least speaks of)."""
-    return frozenset(_folded(match).decode(codec, errors="replace") for match in _TEMPORARY.finditer(text))
+    found = set()
+    for at in _places(text.lower(), b"temp"):
+        match = _TEMPORARY.match(text, at) or _TEMPORARY_SCHEMA.match(text, at)
+        if match is not None:
+            found.add(_folded(match).decode(codec, errors="replace"))
+    return frozenset(found)
+
+
+def _has_word(text: bytes, words: Iterable[bytes]) -> bool:
+    """Whether one of these (lower-case) words stands in a text; many times as fast as a regular expression."""
+    lowered = text.lower()
+    for word in words:
+        for at in _places(lowered, word):
+            end = at + len(word)
+            if not (at and _IN_WORD[lowered[at - 1]]) and not (end < len(lowered) and _IN_WORD[lowered[end]]):
+                return True
+    return False
+
+
+def _places(text: bytes, word: bytes) -> Iterator[int]:
+    at = text.find(word)
+    while at >= 0:
+        yield at
+        at = text.find(word, at + 1)
+
+
+#: By byte: whether it belongs to a word.
+_IN_WORD: Final = bytes(chr(code).isalnum() or chr(code) == "_" for code in range(128)) + bytes(128)

@@ -321,8 +321,8 @@ PRINTERS = frozenset(
     "pg_get_constraintdef pg_get_expr pg_get_indexdef pg_get_partkeydef pg_get_ruledef pg_get_statisticsobjdef"
     " pg_get_statisticsobjdef_columns pg_get_triggerdef pg_get_viewdef".split()
 )
-#: A regular expression for the cheap test: without one of these in a text, nothing here has to be done.
-MENTIONS = "|".join(["pg_get_", "pg_(?:" + "|".join(n.removeprefix("pg_") for n in _NAMES) + ")", INFORMATION_SCHEMA])
+#: For the cheap test: without one of these in a text, in whatever case, nothing here has to be done.
+MENTIONS = ("pg_get_", INFORMATION_SCHEMA, *_NAMES)
 
 
 def is_introspected(schema: str | None, name: str) -> bool:
