@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 from pglast.parser import ParseError, parse_sql_json
 
-from rules.catalog import Catalog, Column, Relation, TableName, Volatility
+from rules.catalog import Catalog, Column, Constraint, Relation, TableName, Volatility
 from rules.errors import PgjanusError
 
 if TYPE_CHECKING:
@@ -94,7 +94,13 @@ _RELATIONS = f"""
 SELECT c.oid::int8, n.nspname, c.relname, c.relkind::text, c.reltype::int8 AS row_type,
        (SELECT array_agg(a.attname::text ORDER BY k.at)
           FROM pg_index i, unnest(i.indkey) WITH ORDINALITY k(attnum, at), pg_attribute a
-         WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid AND a.attnum = k.attnum) AS primary_key
+         WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid AND a.attnum = k.attnum) AS primary_key,
+       (SELECT json_agg(json_build_object(
+                 'name', x.conname, 'is_exclusion', x.contype = 'x', 'deferrable', x.condeferrable,
+                 'columns', (SELECT json_agg(a.attname ORDER BY k.at)
+                               FROM unnest(x.conkey) WITH ORDINALITY k(attnum, at), pg_attribute a
+                              WHERE a.attrelid = c.oid AND a.attnum = k.attnum)))
+          FROM pg_constraint x WHERE x.conrelid = c.oid AND x.contype IN ('p', 'u', 'x'))::text AS constraints
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind IN ('r', 'v', 'm', 'f', 'p') AND {_OURS}"""
 
@@ -117,7 +123,8 @@ SELECT c.oid::int8 AS relation, a.attname::text AS name, a.attnum::int4 AS attnu
 
 # The relations of the system schemas, in the form of the two above; they have no defaults.
 _SYSTEM_RELATIONS = """
-SELECT c.oid::int8, n.nspname, c.relname, c.relkind::text, NULL::text[] AS primary_key, c.reltype::int8 AS row_type
+SELECT c.oid::int8, n.nspname, c.relname, c.relkind::text, NULL::text[] AS primary_key, c.reltype::int8 AS row_type,
+       NULL::text AS constraints
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind IN ('r', 'v') AND n.nspname IN ('pg_catalog', 'information_schema')"""
 
@@ -256,6 +263,9 @@ def _build(
             columns=tuple(sorted(by_relation[r["oid"]], key=lambda c: c.attnum)),
             primary_key=tuple(r["primary_key"] or ()),
             row_type=r["row_type"],
+            constraints=tuple(
+                Constraint(**{**c, "columns": tuple(c["columns"] or ())}) for c in json.loads(r["constraints"] or "[]")
+            ),
         )
         for r in relations
     ]

@@ -50,6 +50,19 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Constraint:
+    """What ON CONFLICT ON CONSTRAINT may name: a primary key, UNIQUE or EXCLUDE; columns in its order.
+
+    An exclusion constraint over expressions has only its bare columns here.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    is_exclusion: bool = False
+    deferrable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Relation:
     """A table, view, materialized view, foreign or partitioned table, with its columns in attnum order.
 
@@ -62,6 +75,7 @@ class Relation:
     columns: tuple[Column, ...]
     primary_key: tuple[str, ...] = ()
     row_type: int = 0
+    constraints: tuple[Constraint, ...] = ()
 
     def column(self, name: str) -> Column | None:
         return next((c for c in self.columns if c.name == name), None)

@@ -223,14 +223,15 @@ class _Planner:
         rewrite_reads(self._source, self._edits, analysis, shape)
         tables = tuple(self._lookup.snapshot.tables.values())
         rewrite_catalogs(self._source, self._edits, {kind: node}, analysis.catalogs, tables, shape)
+        catalog = self._lookup.snapshot.catalog
         for write in analysis.writes:
             match write.kind:
                 case "UpdateStmt":
                     rewrite_set(self._source, self._edits, write.entry, write.node["targetList"], shape)
                 case "MergeStmt":
-                    rewrite_merge(self._source, self._edits, write, shape, self._lookup.snapshot.catalog)
+                    rewrite_merge(self._source, self._edits, write, shape, catalog)
                 case _:
-                    rewrite_insert(self._source, self._edits, write, shape)
+                    rewrite_insert(self._source, self._edits, write, shape, catalog)
         return analysis
 
     def _copy(self, node: Node) -> None:

@@ -171,9 +171,9 @@ class Analyser(FromItems):
         if conflict:
             inner = Level(parent, [target, target.proposed()])
             self._expressions([conflict.get("targetList"), conflict.get("whereClause")], inner, ctes)
-            # The arbiter is looked at by the INSERT's own rewriting: its columns are names, not references.
-            if target.managed is None:
-                self._expressions(conflict.get("infer"), level, ctes)
+            # Expressions of the arbiter cannot name the table; its bare columns are names and not references.
+            columns = Entry(None, target.columns, target.managed, None, target.hidden)
+            self._expressions(conflict.get("infer"), Level(parent, [columns]), ctes)
         if target.managed is not None:
             self.result.writes.append(Write("InsertStmt", node, target, tuple(outputs)))
         return self._returning(node, level, [StarItem(target)], ctes)

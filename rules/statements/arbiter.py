@@ -1,55 +1,76 @@
-"""The arbiter of an INSERT: ON CONFLICT (columns)."""
+"""The arbiter of an INSERT: ON CONFLICT (columns), or ON CONSTRAINT.
+
+Where a client's own format is not valid in every row, a unique index on the bare columns would miss rows. A unique
+transition index (see the ladder) is on exactly the expression by which the client reads the column, so that is named:
+
+    ON CONFLICT (tenant, email)  →  ON CONFLICT (tenant, (CASE WHEN "_pgjanus_state" < 6 THEN "email" WHEN … END))
+    ON CONFLICT ON CONSTRAINT accounts_email_key  →  ON CONFLICT ((CASE WHEN … END))
+
+Expressions among the arbiter's elements and its WHERE are references like any other. Where there is no such index,
+PostgreSQL says so (42P10), as it does wherever the columns are not unique.
+"""
 
 from __future__ import annotations
 
 from rules.changes import quote_identifier
 from rules.errors import Refusal
 from rules.fragments import Edits
+from rules.migration import ManagedTable
 from rules.names import Entry
 from rules.phases import Shape
-from rules.reads import find_column, is_stored
-from rules.source import SEMICOLON, Node, SourceText
+from rules.reads import find_column, is_stored, read_column
+from rules.source import Node, SourceText
 from rules.statements.mirror import target_column
+
+_UNDEFINED_OBJECT = "42704"
 
 
 def rewrite_arbiter(source: SourceText, edits: Edits, entry: Entry, conflict: Node, shape: Shape) -> None:
-    """A managed column must be true in every row, or rows that are not in that format would be missed."""
+    """Rewrite what an ON CONFLICT clause names to find its index; nothing to do where it names none."""
     table = entry.managed
     assert table is not None
     infer = conflict.get("infer")
-    if infer is None:
+    if infer is None or not table.phase.expanded:
         return
     position = source.location(infer)
-    for item in infer.get("indexElems", []):
+    first = source.token_at(position)
+    if "conname" in infer:
+        names = _constraint_columns(table, shape, infer["conname"], position)
+        if names:
+            keys = ", ".join(_key(table, shape, name) for name in names)
+            edits.replace(position, source.tokens[first + 2].end, f"({keys})")
+        return
+    for item, (start, _) in zip(infer["indexElems"], source.items(first + 1), strict=True):
         name = item["IndexElem"].get("name")
-        if name is None:
-            continue
-        target_column(table, shape, name, position)
-        found = find_column(table, shape, name)
-        if found is None:
-            continue
-        if not is_stored(table, shape):
-            raise Refusal(
-                f'ON CONFLICT on the managed column "{name}" is not supported in phase {table.phase.name}',
-                "Use a unique column that the migration does not change.",
-                position=position,
-            )
-        if found[1].physical != name:
-            _edit_arbiter(source, edits, position, name, found[1].physical)
-    others = [infer.get("whereClause"), *(i["IndexElem"].get("expr") for i in infer.get("indexElems", []))]
-    if any(o is not None and "ColumnRef" in str(o) for o in others):
-        text = str(others)
-        names = [c.name for ch in table.migration.changes for c in (*ch.old, *ch.new)]
-        if any(f"'{n}'" in text for n in names):
-            raise Refusal("ON CONFLICT on an expression of a managed column is not supported yet", position=position)
+        if name is not None and target_column(table, shape, name, position) is not None:
+            key = _key(table, shape, name)
+            if key != quote_identifier(name):
+                edits.replace(source.tokens[start].start, source.tokens[start].end, key)
 
 
-def _edit_arbiter(source: SourceText, edits: Edits, position: int, name: str, physical: str) -> None:
-    index = source.token_at(position)
-    while source.kind(index) not in (SEMICOLON, "") and source.kind(index) != "DO":
-        token = source.tokens[index]
-        if source.sql[token.start : token.end].strip('"').lower() == name.lower():
-            edits.replace(token.start, token.end, quote_identifier(physical))
-            return
-        index += 1
-    raise Refusal("this ON CONFLICT clause is not understood", position=position)
+def _key(table: ManagedTable, shape: Shape, name: str) -> str:
+    found = find_column(table, shape, name)
+    return quote_identifier(name) if found is None else read_column(table, *found, shape, "")
+
+
+def _constraint_columns(table: ManagedTable, shape: Shape, name: str, position: int) -> list[str]:
+    """The client's names of a constraint's columns, if they have to be named in its place; else none."""
+    constraint = next((c for c in table.relation.constraints if c.name == name), None)
+    if constraint is None:
+        return []
+    own = {column.name: visible for visible, column in table.visible(shape)}
+    if any(c not in own for c in constraint.columns):
+        raise Refusal(
+            f'constraint "{name}" for table "{table.relation.table.name}" does not exist', sqlstate=_UNDEFINED_OBJECT
+        )
+    names = [own[c] for c in constraint.columns]
+    if is_stored(table, shape) or not any(find_column(table, shape, n) for n in names) or constraint.deferrable:
+        return []
+    if constraint.is_exclusion:
+        raise Refusal(
+            f'ON CONFLICT on the exclusion constraint "{name}" of managed columns is not possible'
+            f" in phase {table.phase.name}",
+            "Write ON CONFLICT DO NOTHING without a target.",
+            position=position,
+        )
+    return names

@@ -6,7 +6,7 @@ from rules.errors import Refusal
 from rules.fragments import At, Piece, Pieces, Span, joined
 from rules.source import Node, unwrap
 from rules.statements.insertion import ROW, Insertion, base_type
-from rules.statements.mirror import Value, is_untyped
+from rules.statements.mirror import Value, is_simple, is_untyped
 
 
 class SelectRewriting:
@@ -48,7 +48,7 @@ class SelectRewriting:
             span = Span(*self._insertion.source.span(first, self._insertion.source.expression_end(first)))
             if "name" in body and self._insertion.source.kind(self._insertion.source.expression_end(first)) != "AS":
                 return None  # a label without AS: where the expression ends is not certain
-            found[name] = Value((span,), self._insertion.repeatable(body["val"]))
+            found[name] = Value((span,), is_simple(body["val"]))
         return found if all(v.simple for v in found.values()) else None
 
     def _targets_end(self, select: Node) -> int:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from rules.errors import Refusal
-from rules.fragments import Pieces, Span, joined
+from rules.fragments import At, Pieces, Span, joined
 from rules.source import COMMA, OPEN, Node
 from rules.statements.insertion import ROW, Insertion, base_type
-from rules.statements.mirror import Value, default_value, is_untyped
+from rules.statements.mirror import Value, default_value, is_simple, is_untyped
+
+#: With these a number in the text has a common type that loses nothing.
+_NUMBERS = frozenset({"smallint", "integer", "bigint", "numeric", "real", "double precision"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +45,6 @@ class ValuesRewriting:
             self._insertion.edits.replace(start, end, *self._from_row([], values))
 
     def values(self, select: Node) -> None:
-        if set(select) - {"valuesLists", "limitOption", "op"}:
-            if self._insertion.added() or not self._insertion.explicit:
-                raise Refusal(
-                    "VALUES with ORDER BY, LIMIT or WITH in an INSERT is not supported yet",
-                    position=self._insertion.position,
-                )
-            self._insertion.edit_list()
-            return
         rows = self._rows(select)
         self._unmark_identities(rows)
         if not self._insertion.needs:
@@ -57,8 +53,11 @@ class ValuesRewriting:
                 self._append(row.closing, self._insertion.mirrors({}))
             return
         omitted = self._insertion.omitted()
-        values = [self._row_values(row, omitted) for row in rows]
-        if all(v.simple for row_values in values for v in row_values.values()):
+        # One row is evaluated in a sub-select, which costs nothing. Several would have to go through a VALUES list,
+        # whose columns each have one type: so they are written twice where that makes no difference.
+        repeatable = self._insertion.repeatable if self._insertion.in_merge or len(rows) > 1 else is_simple
+        values = [self._row_values(row, omitted, repeatable) for row in rows]
+        if self._may_repeat(values):
             self._insertion.edit_list()
             for row, row_values in zip(rows, values, strict=True):
                 typed = {n: v.typed(self._insertion.column(n).type) for n, v in row_values.items()}
@@ -71,6 +70,9 @@ class ValuesRewriting:
             self._one_row(rows[0], values[0])
         else:
             self._many_rows(rows, values)
+
+    def _may_repeat(self, values: list[dict[str, Value]]) -> bool:
+        return all(v.simple for row_values in values for v in row_values.values())
 
     def _unmark_identities(self, rows: list[_Row]) -> None:
         for name in self._insertion.needs:
@@ -86,7 +88,7 @@ class ValuesRewriting:
     def _rows(self, select: Node) -> list[_Row]:
         source = self._insertion.source
         rows: list[_Row] = []
-        index = self._insertion.layout.body + 1
+        index = self._values_token() + 1
         for item in select["valuesLists"]:
             if source.kind(index) != OPEN:
                 raise Refusal("this form of VALUES is not supported", position=self._insertion.position)
@@ -96,7 +98,14 @@ class ValuesRewriting:
             index = closing + 2 if source.kind(closing + 1) == COMMA else closing + 1
         return rows
 
-    def _row_values(self, row: _Row, omitted: dict[str, Value]) -> dict[str, Value]:
+    def _values_token(self) -> int:
+        """The word VALUES, which may stand in parentheses."""
+        index = self._insertion.layout.body
+        while self._insertion.source.kind(index) == OPEN:
+            index += 1
+        return index
+
+    def _row_values(self, row: _Row, omitted: dict[str, Value], repeatable: Callable[[Node], bool]) -> dict[str, Value]:
         found: dict[str, Value] = {}
         for name in self._insertion.needs:
             if name in omitted:
@@ -106,7 +115,7 @@ class ValuesRewriting:
             if "SetToDefault" in row.nodes[at]:
                 found[name] = default_value(self._insertion.column(name), row.spans[at].start)
             else:
-                found[name] = Value((row.spans[at],), self._insertion.repeatable(row.nodes[at]))
+                found[name] = Value((row.spans[at],), repeatable(row.nodes[at]))
         return found
 
     def _one_row(self, row: _Row, values: dict[str, Value]) -> None:
@@ -117,7 +126,7 @@ class ValuesRewriting:
                 continue
             if "SetToDefault" not in node:
                 pairs.append((name, (span,)))
-        body_start, body_end = self._insertion.source.span(self._insertion.layout.body, row.closing + 1)
+        body_start, body_end = self._insertion.source.span(self._values_token(), row.closing + 1)
         self._insertion.replace_list([*(n for n, _ in pairs), *values])
         self._insertion.edits.replace(body_start, body_end, *self._from_row(pairs, values))
 
@@ -131,33 +140,26 @@ class ValuesRewriting:
         return ("SELECT ", *joined(", ", selected), " FROM (SELECT ", *inner, f") AS {ROW}")
 
     def _many_rows(self, rows: list[_Row], values: list[dict[str, Value]]) -> None:
-        """Several rows with something to evaluate once: through a VALUES list, whose columns each have one type."""
-        names = [n for n in self._insertion.names if not self._all_default(n, rows)]
-        names += [n for n in self._insertion.needs if n not in names]
+        """Several rows with something to evaluate once: through a VALUES list if its columns each have one type."""
+        insertion = self._insertion
+        names = [n for n in insertion.names if not self._all_default(n, rows)]
+        names += [n for n in insertion.needs if n not in names]
         lines: list[Pieces] = []
         kinds: dict[str, set[str]] = {n: set() for n in names}
         for row, row_values in zip(rows, values, strict=True):
-            cells: list[Pieces] = []
-            for name in names:
-                cells.append(self._cell(name, row, row_values, kinds[name]))
-            lines.append(("(", *joined(", ", cells), ")"))
-        mixed = [n for n, found in kinds.items() if len(found) > 1]
-        if mixed:
-            raise Refusal(
-                f'the values of "{mixed[0]}" in this multi-row INSERT differ in kind,'
-                " and one of them must be evaluated only once",
-                "Insert the rows one by one.",
-                position=self._insertion.position,
-            )
+            lines.append(("(", *joined(", ", [self._cell(n, row, row_values, kinds[n]) for n in names]), ")"))
+        if any(len(found) > 1 for found in kinds.values()):
+            self._many_kinds(rows, values)
+            return
         columns = ", ".join(f"c{i}" for i in range(len(names)))
         raw: dict[str, Pieces] = {n: (f"{ROW}.c{i}",) for i, n in enumerate(names)}
         typed: dict[str, Pieces] = {
-            n: (f"(({ROW}.c{names.index(n)})::{self._insertion.column(n).type})",) for n in self._insertion.needs
+            n: (f"(({ROW}.c{names.index(n)})::{insertion.column(n).type})",) for n in insertion.needs
         }
-        selected = [raw[n] for n in names] + self._insertion.mirrors(typed)
-        body_start, body_end = self._insertion.source.span(self._insertion.layout.body, rows[-1].closing + 1)
-        self._insertion.replace_list(names)
-        self._insertion.edits.replace(
+        selected = [raw[n] for n in names] + insertion.mirrors(typed)
+        body_start, body_end = insertion.source.span(self._values_token(), rows[-1].closing + 1)
+        insertion.replace_list(names)
+        insertion.edits.replace(
             body_start,
             body_end,
             "SELECT ",
@@ -167,6 +169,38 @@ class ValuesRewriting:
             f") AS {ROW}({columns})",
         )
 
+    def _many_kinds(self, rows: list[_Row], values: list[dict[str, Value]]) -> None:
+        """Each value that must be evaluated once in a CTE of its own, because a cell of VALUES has a type of its own.
+
+        INSERT INTO tokens (token) VALUES ('a'), (gen_random_uuid())
+        WITH v0 AS MATERIALIZED (SELECT gen_random_uuid() AS c0) INSERT INTO tokens (token, "_pgjanus_upper", …)
+        VALUES ('a', upper(…), …), ((SELECT c0 FROM v0), upper(((SELECT c0 FROM v0))::text)), …)
+        """
+        insertion, source = self._insertion, self._insertion.source
+        omitted = [n for n in insertion.needs if n not in insertion.names and not values[0][n].simple]
+        queries: list[Pieces] = []
+        lines: list[Pieces] = []
+        for row, row_values in zip(rows, values, strict=True):
+            cells: dict[str, Pieces] = {n: (s,) for n, s in zip(insertion.names, row.spans, strict=False)}
+            for name, value in row_values.items():
+                if not value.simple:
+                    place = cells[name][0] if name in cells else None
+                    position = place.start if isinstance(place, Span) else insertion.position
+                    cells[name] = (At(f"(SELECT c0 FROM {ROW}{len(queries)})", position),)
+                    queries.append((f"{ROW}{len(queries)} AS MATERIALIZED (SELECT ", *value.pieces, " AS c0)"))
+            typed = {
+                n: ("((", *(v.pieces if v.simple else cells[n]), f")::{insertion.column(n).type})")
+                for n, v in row_values.items()
+            }
+            line = [*(cells[n] for n in [*insertion.names, *omitted]), *insertion.mirrors(typed)]
+            lines.append(("(", *joined(", ", line), ")"))
+        insertion.replace_list([*insertion.names, *omitted])
+        insert = source.find_back(source.token_at(insertion.position), "INSERT")
+        start, end = source.span(insert, rows[-1].closing + 1)
+        head = Span(start, source.tokens[self._values_token()].start)
+        clause = ", " if "withClause" in insertion.node else "WITH "
+        insertion.edits.replace(start, end, clause, *joined(", ", queries), " ", head, "VALUES ", *joined(", ", lines))
+
     def _all_default(self, name: str, rows: list[_Row]) -> bool:
         at = self._insertion.names.index(name)
         return name not in self._insertion.needs and all(
@@ -174,19 +208,25 @@ class ValuesRewriting:
         )
 
     def _cell(self, name: str, row: _Row, values: dict[str, Value], kinds: set[str]) -> Pieces:
+        """One cell, and in `kinds` what its type depends on."""
+        column = self._insertion.column(name)
+        base = base_type(column.type)
         if name not in self._insertion.names:
-            kinds.add("default")
-            return values[name].pieces
+            kinds.add(base)
+            return ("(", *values[name].pieces, f")::{base}")
         at = self._insertion.names.index(name)
         node, span = row.nodes[at], row.spans[at]
         if "SetToDefault" in node:
-            kinds.add("default")
-            if name not in values:
-                kinds.add("default beside values")
-            return values[name].pieces if name in values else ("NULL",)
+            if name not in values and (column.identity or column.generated):
+                kinds |= {base, "generated"}
+                return ("NULL",)
+            kinds.add(base)
+            return ("(", *(values.get(name) or default_value(column, span.start)).pieces, f")::{base}")
         if is_untyped(node):
-            kinds.add("constant")
+            kinds.add(base)
             # Without its modifier: an explicit cast would cut what an assignment refuses.
-            return ("(", span, f")::{base_type(self._insertion.column(name).type)}")
-        kinds.add(self._insertion.source.sql[span.start : span.end])
+            return ("(", span, f")::{base}")
+        constant = node.get("A_Const", {})
+        is_number = "ival" in constant or "fval" in constant
+        kinds.add(base if is_number and base in _NUMBERS else self._insertion.source.sql[span.start : span.end])
         return (span,)

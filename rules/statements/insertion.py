@@ -18,7 +18,6 @@ from rules.statements.mirror import (
     conversion,
     default_value,
     effective_writes,
-    is_simple,
     refuse_lossy,
     target_column,
 )
@@ -48,8 +47,8 @@ class Insertion:
         write: Write,
         shape: Shape,
         *,
+        repeatable: Callable[[Node], bool],
         first_token: int | None = None,
-        repeatable: Callable[[Node], bool] = is_simple,
     ) -> None:
         table, node = write.entry.managed, write.node
         assert table is not None

@@ -18,13 +18,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rules.analysis import Write
-from rules.catalog import Catalog, Volatility
+from rules.catalog import Catalog
 from rules.errors import Refusal
 from rules.fragments import Edits
 from rules.phases import Shape
-from rules.source import CLOSE, DOT, OPEN, SEMICOLON, Node, SourceText, string, walk
+from rules.source import CLOSE, DOT, OPEN, SEMICOLON, Node, SourceText
 from rules.statements.insert_values import ValuesRewriting
 from rules.statements.insertion import Insertion
+from rules.statements.mirror import is_repeatable
 from rules.statements.update import SetList, read_set
 
 Judge = Callable[[Node], bool]
@@ -55,22 +56,6 @@ def rewrite_merge(source: SourceText, edits: Edits, write: Write, shape: Shape, 
         elif action.command == "CMD_INSERT":
             _rewrite_insert(source, edits, write, action, shape, repeatable)
     _rewrite_updates(updates)
-
-
-def is_repeatable(node: Node, catalog: Catalog) -> bool:
-    """Whether an expression gives the same value when it is evaluated twice for one row of one statement.
-
-    A sub-select need not: which row LIMIT leaves or in which order an aggregate is fed is not defined.
-    """
-    for kind, body in walk({"": node}):
-        if kind == "SubLink":
-            return False
-        if kind == "FuncCall":
-            if catalog.volatility.get(string(body["funcname"][-1]), Volatility.VOLATILE) is Volatility.VOLATILE:
-                return False
-        elif kind == "A_Expr" and string(body["name"][-1]) in catalog.volatile_operators:
-            return False
-    return True
 
 
 def _rewrite_updates(updates: list[SetList]) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rules.catalog import Column, Volatility
+from rules.catalog import Catalog, Column, Volatility
 from rules.changes import ColumnChange, ManagedColumn
 from rules.errors import UNDEFINED_COLUMN, Refusal
 from rules.fragments import Pieces, expression_pieces
 from rules.migration import ManagedTable
 from rules.phases import Reads, Shape, Writes
 from rules.reads import find_column, is_stored
-from rules.source import Node, unwrap
+from rules.source import Node, string, unwrap, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,26 @@ def is_simple(node: Node) -> bool:
     return kind in ("A_Const", "ParamRef", "ColumnRef", "SQLValueFunction", "SetToDefault")
 
 
+def is_repeatable(node: Node, catalog: Catalog) -> bool:
+    """Whether an expression gives the same value when it is evaluated twice for one row of one statement.
+
+    A sub-select need not: which row LIMIT leaves or in which order an aggregate is fed is not defined.
+    """
+    for kind, body in walk({"": node}):
+        if kind == "SubLink":
+            return False
+        if kind == "FuncCall":
+            if catalog.volatility.get(string(body["funcname"][-1]), Volatility.VOLATILE) is Volatility.VOLATILE:
+                return False
+        elif kind == "A_Expr" and string(body["name"][-1]) in catalog.volatile_operators:
+            return False
+    return True
+
+
 def is_untyped(node: Node) -> bool:
-    """A constant or parameter whose type the target column decides."""
-    return unwrap(node)[0] in ("A_Const", "ParamRef")
+    """A string, NULL or parameter, whose type the target column decides. A number or a boolean has its own."""
+    kind, body = unwrap(node)
+    return kind == "ParamRef" or (kind == "A_Const" and ("sval" in body or "isnull" in body))
 
 
 def default_value(column: Column, position: int) -> Value:

@@ -10,8 +10,10 @@ from rules.errors import Refusal
 from rules.fragments import Edits, Span
 from rules.migration import ManagedTable
 from rules.phases import Shape
-from rules.source import CLOSE, OPEN, Node, SourceText, unwrap
+from rules.source import OPEN, Node, SourceText, unwrap
 from rules.statements.mirror import Value, default_value, is_simple, matters, target_column
+
+_SYNTAX_ERROR = "42601"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +96,18 @@ class ItemReader:
             return Item(start, end, names, parts, nothing, Span(*source.span(right, after)))
         if not any(matters(self._table, self._shape, n) for n in names):
             return Item(start, end, names, parts, nothing)
+        if kind == "RowExpr" and len(body["args"]) != len(names):
+            raise Refusal(
+                "number of columns does not match number of values",
+                sqlstate=_SYNTAX_ERROR,
+                position=source.location(body),
+            )
         opening = right + 1 if source.kind(right) == "ROW" else right
         if kind != "RowExpr" or source.kind(opening) != OPEN or source.closing(opening) != after - 1:
             raise Refusal(
                 "this form of row assignment is not supported", "Assign each column on its own.", position=start
             )
         spans = source.items(opening + 1)
-        if len(spans) != len(names) or len(body["args"]) != len(names) or source.kind(after - 1) != CLOSE:
-            return Item(start, end, names, parts, tuple(Value((Span(start, end),), False) for _ in names))
         values = tuple(
             self._value(target, node, Span(*source.span(*span)))
             for target, node, span in zip(own, body["args"], spans, strict=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
+
 from rules.guard import guard_ddl
 from rules.loader import load_text
 from rules.migration import Client, ManagedTable
@@ -36,14 +38,20 @@ class Managed:
         rung = phase_named(strategy, phase)
         relation = catalog.relations[spec.table]
         expand(self.connection, ManagedTable(spec.compile(relation), rung, relation))
-        catalog = read_catalog(database.url)
-        relation = catalog.relations[spec.table]
-        self.snapshot = Snapshot(1, catalog, {spec.table: ManagedTable(spec.compile(relation), rung, relation)})
+        self._spec, self._rung = spec, rung
+        self.reload()
 
         if guarded:
             self.connection.execute(b"CREATE SCHEMA pgjanus")
             for statement in guard_ddl(self.snapshot.tables[spec.table]):
                 self.connection.execute(statement.sql.encode())
+
+    def reload(self) -> None:
+        """Read the catalog again."""
+        catalog = read_catalog(self.database.url)
+        table = self._spec.table
+        relation = catalog.relations[table]
+        self.snapshot = Snapshot(1, catalog, {table: ManagedTable(self._spec.compile(relation), self._rung, relation)})
 
     def refusal(self, sql: str, shape: Shape = Shape.OLD) -> str:
         """What the planner says; empty if it does not refuse the statement."""
@@ -58,3 +66,18 @@ class Managed:
     def run(self, sql: str, shape: Shape = Shape.OLD) -> list[tuple[Any, ...]]:
         cursor = self.connection.execute(self.rewritten(sql, shape).encode())
         return cursor.fetchall() if cursor.description else []
+
+    def answer(self, sql: str, table: str, shape: Shape = Shape.OLD) -> tuple[Any, list[tuple[Any, ...]]]:
+        """What a client sees, rows (without their order) or SQLSTATE, and the table afterwards. It is rolled back."""
+        decided = plan(sql, self.snapshot, Client(shape))
+        found: Any
+        with self.connection.transaction(force_rollback=True):
+            if isinstance(decided, Refuse):
+                found = decided.refusal.sqlstate
+            else:
+                try:
+                    with self.connection.transaction():
+                        found = sorted(self.run(sql, shape), key=repr)
+                except psycopg.Error as error:
+                    found = error.sqlstate
+            return found, self.run(f"SELECT * FROM {table} ORDER BY id", shape)

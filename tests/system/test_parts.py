@@ -3,9 +3,6 @@ and values that PostgreSQL generates."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import psycopg
 import pytest
 
 from rules.phases import LADDERS, Policy, Reads, Shape, Strategy, Writes
@@ -56,22 +53,6 @@ PARTS = [
 ]
 
 
-def answer(table: Managed, sql: str, name: str, shape: Shape) -> Any:
-    """What the client sees: rows or SQLSTATE, and the table afterwards."""
-    connection = table.connection
-    text = sql.format(name)
-    connection.execute("BEGIN")
-    connection.execute("SAVEPOINT s")
-    try:
-        found: Any = sorted(table.run(text, shape), key=repr)  # RETURNING has no order
-    except psycopg.Error as error:
-        found = error.sqlstate
-        connection.execute("ROLLBACK TO s")
-    rows = table.run(f"SELECT * FROM {name} ORDER BY id", shape)
-    connection.execute("ROLLBACK")
-    return found, rows
-
-
 @pytest.mark.parametrize("server", ALL_SERVERS, indirect=True)
 @pytest.mark.parametrize("guarded", [False, True])
 @pytest.mark.parametrize("phase", ["expanded", "writing_both"])
@@ -80,7 +61,7 @@ def test_an_old_client_may_assign_parts_while_rows_may_be_in_the_old_format(
 ) -> None:
     table = Managed(database, TABLE, PLACES, phase, guarded=guarded)
     for sql in PARTS:
-        assert answer(table, sql, "places", Shape.OLD) == answer(table, sql, "twin", Shape.OLD), sql
+        assert table.answer(sql.format("places"), "places") == table.answer(sql.format("twin"), "twin"), sql
     # What the other shape sees is what `up` makes of it, in every column.
     up = "SELECT id, array_to_string(tags, ','), (address).city, (address).zip, doc::text FROM {} ORDER BY id"
     for sql in PARTS[:1] + PARTS[2:4]:
@@ -112,7 +93,8 @@ NEW_WRITES = ["UPDATE {0} SET tags[2] = 'z' WHERE id < 5", "INSERT INTO {0} (id,
 def test_a_new_client_may_assign_parts_where_only_the_new_format_is_written(database: Database) -> None:
     table = Managed(database, NEW_TABLE, NEW_PARTS, "new_only")
     for sql in NEW_WRITES:
-        assert answer(table, sql, "places", Shape.NEW) == answer(table, sql, "twin", Shape.NEW), sql
+        twin = table.answer(sql.format("twin"), "twin", Shape.NEW)
+        assert table.answer(sql.format("places"), "places", Shape.NEW) == twin, sql
 
 
 @pytest.mark.parametrize("strategy", list(Strategy))

@@ -69,6 +69,12 @@ VOLATILE_WRITES = [
     "UPDATE tokens t SET token = gen_random_uuid()::text FROM generate_series(1, 12) g WHERE g = t.id",
     "INSERT INTO tokens (id, token) VALUES (21, gen_random_uuid()::text)",
     "INSERT INTO tokens (id, token) VALUES (21, gen_random_uuid()::text), (22, gen_random_uuid()::text)",
+    "INSERT INTO tokens (id, token) VALUES (21, gen_random_uuid()::text), (22, DEFAULT),"
+    " (23, (SELECT gen_random_uuid()::text WHERE true)), (24, 'x')",
+    "WITH w AS (SELECT gen_random_uuid()::text AS t) INSERT INTO tokens (token, id) VALUES ((SELECT t FROM w), 21),"
+    " (gen_random_uuid()::text, 22)",
+    "WITH i AS (INSERT INTO tokens AS t (id, token) VALUES (21, gen_random_uuid()::text), (22, DEFAULT) RETURNING t.id)"
+    " INSERT INTO tokens (id, token) VALUES (23, DEFAULT), (24, (SELECT gen_random_uuid()::text))",
     "INSERT INTO tokens (id) VALUES (21)",
     "INSERT INTO tokens (id) VALUES (21), (22)",
     "INSERT INTO tokens VALUES (21, DEFAULT)",
