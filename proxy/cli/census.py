@@ -73,7 +73,7 @@ def show_census(census: Census, table: TableName, shape: Shape, as_json: bool) -
         click.echo(text)
     click.echo(f"{table}, {shape.value} shape: {summary(lines.values())} ({census.read:,} statements read)")
     if census.rewritten:
-        click.echo(f"{census.rewritten:,} statements came from pgjanus itself and were left out")
+        click.echo(f"left out, because they came from pgjanus itself: {census.rewritten:,} statements")
     if census.left_out:
-        click.echo(f"{census.left_out:,} further statements on it were not looked at: there are too many distinct ones")
+        click.echo(f"not looked at, because there are too many distinct ones: {census.left_out:,} statements on it")
     return bool(refused or census.left_out)

@@ -26,7 +26,7 @@ from rules.unsupported import writes_old_only
 _ROWS_LIMIT: Final = 10_000
 _SAMPLE_CHARACTERS: Final = 4_000
 _STATEMENT_TIMEOUT_SECONDS: Final = 5.0
-_LAST_FLUSH_SECONDS: Final = 3.0
+_LAST_ROUND_SECONDS: Final = 3.0
 
 
 class Recorder:
@@ -59,24 +59,28 @@ class Recorder:
         self._describers: list[Describer] = []
         self._task: asyncio.Task[None] | None = None
         self._failing = False
+        self._stopping = asyncio.Event()
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="recorder")
 
     async def stop(self) -> None:
         """Write down what there is, if the database takes it now."""
+        self._stopping.set()
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_LAST_FLUSH_SECONDS):
-                await self.flush()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_ROUND_SECONDS):
+                    await self._task
 
     async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(self._every_s)
-            await self.flush()
+        while not self._stopping.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._every_s):
+                    await self._stopping.wait()
+            try:
+                await self.flush()
+            except Exception as error:  # a defect must not end it: the next round has other statements
+                self._log(f"observing failed: {type(error).__name__}: {' '.join(str(error).split())}")
 
     async def flush(self) -> None:
         """Never raises for what the database does."""

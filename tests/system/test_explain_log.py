@@ -134,7 +134,7 @@ def test_nothing_refused_is_exit_0(logging_server: LoggingServer) -> None:
     assert "none of 1 distinct statement would be refused (2 statements read)" in result.stdout
     result = logging_server.explain("--from-log", "-", stdin=b"LOG:  statement: UPDATE users SET _pgjanus_state = 4\n")
     assert result.exit_code == 0
-    assert "1 statements came from pgjanus itself" in result.stdout
+    assert "came from pgjanus itself: 1 statements" in result.stdout
 
 
 def test_a_log_without_statements_and_wrong_usage_are_told(logging_server: LoggingServer) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import psycopg
 import pytest
@@ -56,13 +58,13 @@ class Scene:
 def scene(
     database: Database, start_proxy: StartProxy, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[Scene]:
-    """A parameter, if there is one, is the text of the migration's further keys and of pgjanus.yaml."""
-    more, settings = getattr(request, "param", ("", ""))
+    """A parameter, if there is one, has further keys of the migration, and what pgjanus.yaml says of observing."""
+    more, settings = getattr(request, "param", ("", "every_s: 0.1"))
     database.connect().execute((CASES / "schema_old.sql").read_bytes())
     migration = tmp_path / "users.yaml"
     migration.write_text((CASES / "users.yaml").read_text() + more)
     config = tmp_path / "pgjanus.yaml"
-    config.write_text("observe: {every_s: 0.1" + settings + "}\n")
+    config.write_text(f"observe: {{{settings}}}\n")
     scene = Scene(database, start_proxy(database, "--config", str(config)))
     scene.pgjanus("start", str(migration))
     yield scene
@@ -111,6 +113,16 @@ def test_every_distinct_statement_is_reported_with_its_senders_and_what_becomes_
     assert "1 of 5 distinct statements would be refused: 1 in expanded, 1 in writing_both" in page
 
 
+def test_a_log_is_explained_from_the_phase_that_a_started_migration_is_in(scene: Scene, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("LOG:  statement: SELECT full_name FROM users\n")
+    first = scene.pgjanus("explain", MIGRATION, "--from-log", str(log)).stdout
+    assert "    expanded, writing_both: untouched\n    reading_new, new_only: rewritten\n" in first
+    scene.pgjanus("advance", MIGRATION, "--to", "reading_new")
+    second = scene.pgjanus("explain", MIGRATION, "--from-log", str(log)).stdout
+    assert second.splitlines()[2:4] == ["    reading_new, new_only: rewritten", ""]
+
+
 def test_advance_warns_of_what_the_next_phases_would_refuse_and_goes_on(scene: Scene) -> None:
     assert "warning" not in scene.pgjanus("advance", MIGRATION).stdout
     scene.pgjanus("rollback", MIGRATION)
@@ -145,7 +157,7 @@ CANDIDATES = (
 )
 
 
-@pytest.mark.parametrize("scene", [("\non_unsupported: observe\n", ", keep_samples: true")], indirect=True)
+@pytest.mark.parametrize("scene", [("\non_unsupported: observe\n", "every_s: 0.1, keep_samples: true")], indirect=True)
 def test_on_unsupported_observe_reports_instead_of_refusing_where_it_does_no_harm(scene: Scene) -> None:
     refused = next(sql for sql in CANDIDATES if isinstance(plan(sql, snapshot("expanded"), Client()), Refuse))
     direct = scene.database.connect().execute(refused.encode()).fetchall()
@@ -163,6 +175,9 @@ def test_on_unsupported_observe_reports_instead_of_refusing_where_it_does_no_har
         ("writing_both", "reading_new", "new_only"), "refused"
     )
     assert reported["forecast"][0]["message"]
+    with urlopen(f"http://127.0.0.1:{scene.proxy.admin_port}/metrics", timeout=10) as page:
+        counted = re.findall(r'pgjanus_statements_observed_total\{migration="users_name"\} (\S+)', page.read().decode())
+    assert [float(n) for n in counted] == [len(DRIVERS)]
     assert "the migration only observes" in scene.pgjanus("observe", MIGRATION).stdout
     session = DRIVERS[2](scene.proxy.url())
     try:
@@ -187,3 +202,12 @@ def test_what_cannot_be_written_is_tried_again_and_nothing_waits_for_it(scene: S
         client.execute("SELECT count(full_name) FROM users")
     direct.execute("ALTER TABLE pgjanus.elsewhere RENAME TO observations")
     scene.wait_for(lambda found: [o["seen"] for o in found] == [5])
+
+
+@pytest.mark.parametrize("scene", [("", "every_s: 3600")], indirect=True)
+def test_a_proxy_that_stops_writes_down_what_it_has_counted(scene: Scene) -> None:
+    with scene.connect() as client:
+        client.execute("SELECT count(full_name) FROM users")
+    assert scene.observed() == []
+    assert scene.proxy.stop() == 0
+    assert [o["seen"] for o in scene.observed()] == [1]
