@@ -132,6 +132,7 @@ class Analysis:
     rows: list[RowReference] = field(default_factory=list)
     merged: list[MergedReference] = field(default_factory=list)
     joins: list[OnClause] = field(default_factory=list)
+    removed: list[tuple[int, int]] = field(default_factory=list)
     stars: list[Star] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)

@@ -20,7 +20,7 @@ from rules.join_text import find_join
 from rules.merging import Side, common_names, merge
 from rules.names import Entry, Level, Lookup, Merged
 from rules.references import References
-from rules.source import Node, string, unwrap
+from rules.source import CLOSE, STAR, Node, string, unwrap
 
 
 class FromItems(References):
@@ -62,17 +62,24 @@ class FromItems(References):
         entry = self._note(self._lookup.table_entry(schema, name, own))
         if entry.managed is not None:
             if names:
-                raise Refusal(
-                    "column aliases on a managed table are not supported yet",
-                    "Name the columns in a sub-select instead.",
-                    position=self._source.location(body),
-                )
+                self._remove_column_aliases(body)
+                return entry.column_aliases(names)
             return entry
         if entry.catalog is not None:
             self.result.catalogs.append(CatalogRead(body, entry.catalog))
         if names and entry.columns is not None:
-            return Entry(entry.name, renamed(list(entry.columns.items()), names))
+            columns = renamed(list(entry.columns.items()), names)
+            types = dict(zip(columns or (), (entry.types.get(c) for c in entry.columns), strict=False))
+            return Entry(entry.name, columns, types={c: t for c, t in types.items() if t is not None})
         return entry
+
+    def _remove_column_aliases(self, body: Node) -> None:
+        source = self._source
+        index = source.reference_end(source.token_at(source.location(body)))
+        while source.kind(index) in (CLOSE, STAR, "AS"):
+            index += 1
+        end = source.tokens[source.closing(index + 1)].end
+        self.result.removed.append((source.tokens[index].end, end))
 
     def _join(self, body: Node, level: Level, ctes: Mapping[str, Columns]) -> tuple[list[Entry], list[StarItem]]:
         left, left_star = self._from(body["larg"], level, ctes)
@@ -114,9 +121,9 @@ class FromItems(References):
             names = common_names(left, right)
         elif not names:
             return None
-        rewritten = left.is_rewritten or right.is_rewritten
+        managed = left.is_managed or right.is_managed
         if names is None:
-            if rewritten:
+            if managed:
                 raise Refusal(
                     "it is not known which columns this NATURAL JOIN compares: those of one side are not known",
                     "Use JOIN … ON.",
@@ -124,14 +131,14 @@ class FromItems(References):
                 )
             return None
         for name in names:
-            if any(e.managed for e in (*left.entries, *right.entries)):
+            if managed:
                 left.check_has(name, "left")
                 right.check_has(name, "right")
             if left.is_row(name) or right.is_row(name):
                 raise Refusal("JOIN … USING on a whole row is not supported", "Use JOIN … ON.")
         shape = self._lookup.client.shape
         renames = any(side.cannot_name(n, shape) for side in (left, right) for n in names)
-        rewrites = rewritten and (natural or renames)
+        rewrites = managed and (natural or renames)
         if rewrites:
             self._write_on(body, names, left, right)
         return [merge(n, left, right, str(body["jointype"]), level.merged.get(n), rewrites) for n in names]

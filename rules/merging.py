@@ -45,8 +45,8 @@ class Side:
         return Side(tuple(columns), tuple(entries), tuple(unknown))
 
     @property
-    def is_rewritten(self) -> bool:
-        return any(e.is_rewritten for e in self.entries)
+    def is_managed(self) -> bool:
+        return any(e.managed is not None for e in self.entries)
 
     def owners(self, name: str) -> list[Entry | Merged]:
         return [owner for column, owner in self.columns if column == name]
@@ -65,6 +65,8 @@ class Side:
                     return True
             elif owner.managed is not None:
                 found = find_column(owner.managed, shape, name)
+                if owner.real.get(name, name) != name:
+                    return True
                 if found is not None and not (is_stored(owner.managed, shape) and found[1].physical == name):
                     return True
         return False

@@ -16,6 +16,7 @@ from rules.reads import find_column, is_stored
 from rules.snapshot import Snapshot
 
 AMBIGUOUS_COLUMN = "42702"
+INVALID_COLUMN_REFERENCE = "42P10"
 SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 
 
@@ -27,7 +28,8 @@ class Entry:
     it is None itself where the columns cannot be known. `hidden` are names that the server would find here and
     this client must not. `open_ended`: there may be fewer columns than these (overloaded functions). `catalog` is the
     system relation that this is, if what it says of a managed table is not what this client must be told. `types` has
-    (OID, modifier) of the columns of a table.
+    (OID, modifier) of the columns of a table. `real` are the visible names of a managed table's columns where the
+    statement gave them others, `users AS u (a, b)`.
     """
 
     name: str | None
@@ -38,13 +40,9 @@ class Entry:
     qualified_only: bool = False
     open_ended: bool = False
     types: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    real: Mapping[str, str] = field(default_factory=dict)
     catalog: Relation | None = None
     has_ctid: bool = True
-
-    @property
-    def is_rewritten(self) -> bool:
-        """Whether its rows have columns that this client does not know."""
-        return self.managed is not None and self.managed.phase.expanded
 
     @property
     def has_rows(self) -> bool:
@@ -64,6 +62,27 @@ class Entry:
 
     def renamed(self, name: str, *, qualified_only: bool = False) -> Entry:
         return Entry(name, self.columns, self.managed, None, self.hidden, qualified_only)
+
+    def column_aliases(self, names: list[str]) -> Entry:
+        """This managed table under `AS u (a, b)`. The list is taken out of the text, so the real names must not leak.
+
+        Raises:
+            Refusal: there are too many, or a name comes twice.
+        """
+        assert self.columns is not None
+        if len(names) > len(self.columns):
+            raise Refusal(
+                f'table "{self.name}" has {len(self.columns)} columns available but {len(names)} columns specified',
+                sqlstate=INVALID_COLUMN_REFERENCE,
+            )
+        visible = [*names, *list(self.columns)[len(names) :]]
+        if len(set(visible)) < len(visible):
+            raise Refusal(f'two columns of "{self.name}" have one name here', "Give them different aliases.")
+        real = dict(zip(visible, self.columns, strict=True))
+        columns = {name: (p := self.columns[old]) and replace(p, name=name) for name, old in real.items()}
+        hidden = (self.hidden | set(self.columns)) - set(visible)
+        types = {name: self.types[old] for name, old in real.items()}
+        return replace(self, columns=columns, hidden=hidden, types=types, real=real)
 
     def proposed(self) -> Entry:
         """This target as ON CONFLICT's `excluded`: a row that is not stored yet."""
@@ -230,13 +249,14 @@ class Lookup:
                     raise _unclear(name, position)
                 return None
             if owners:
-                if (unknown or uncertain) and (owners[0].managed or captured) and name in self.interesting:
+                changed = owners[0].managed is not None and (name in self.interesting or bool(owners[0].real))
+                if (unknown or uncertain) and (changed or captured):
                     raise Refusal(
                         f'it is not known whose column "{name}" is: the columns of another item in FROM are not known',
                         "Write the table's name or alias in front of the column.",
                         position=position,
                     )
-                if (owners[0].managed or captured) and name in self.interesting:
+                if changed or captured:
                     self._check_alias(level, owners[0], name, position)
                 return Found(owners[0], captured)
             uncertain = uncertain or unknown

@@ -124,7 +124,7 @@ class References(ABC):
         if bare and (self._lookup.column(level, fields[0], start) is not None or level.merges(fields[0])):
             return None
         entry = self._lookup.entry(level, fields[-1], fields[-2] if len(fields) > 1 else None)
-        if entry is None or not (entry.is_rewritten or entry.has_rows):
+        if entry is None or (entry.managed is None and not entry.has_rows):
             return None
         if bare and not level.is_known:
             raise Refusal(
@@ -195,6 +195,8 @@ class References(ABC):
         if "String" not in first:
             raise Refusal("this use of a whole row is not supported", "Name the columns that you need.", position=start)
         name = string(first)
+        if entry.real and name not in (entry.columns or ()):
+            raise Refusal(f"({entry.name}).{name} is not supported", "Write the column's alias.", position=start)
         self._check_functional_notation(entry, name, start)
         if not self._lookup.qualified(entry, name, start):
             return Value()
@@ -217,7 +219,7 @@ class References(ABC):
 
     def _check_functional_notation(self, entry: Entry, name: str, position: int) -> None:
         """`u.f` means `f(u)` where there is no column `f` but such a function."""
-        if not entry.is_rewritten or name in (entry.columns or ()) or name in SYSTEM_COLUMNS:
+        if entry.managed is None or name in (entry.columns or ()) or name in SYSTEM_COLUMNS:
             return
         if name in self._lookup.snapshot.catalog.row_takers:
             raise Refusal(

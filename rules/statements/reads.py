@@ -29,6 +29,7 @@ _ROW = "_pgjanus_row"
 def read_sql(entry: Entry, column: str, shape: Shape) -> str:
     """SQL of one visible column of a managed entry."""
     assert entry.managed is not None
+    column = entry.real.get(column, column)
     found = find_column(entry.managed, shape, column)
     if found is None:
         return physical(entry.qualifier, column)
@@ -47,7 +48,8 @@ def row_sql(entry: Entry, shape: Shape) -> str:
     An outer join's missing row is NULL as a whole, and so is the row before an INSERT: none of them has a ctid.
     """
     assert entry.columns is not None
-    columns = ", ".join(f"{read_sql(entry, c, shape)} AS {quote_identifier(c)}" for c in entry.columns)
+    names = {c: entry.real.get(c, c) for c in entry.columns}  # a row has the names of its type
+    columns = ", ".join(f"{read_sql(entry, c, shape)} AS {quote_identifier(names[c])}" for c in names)
     exists = f" WHERE {entry.qualifier}ctid IS NOT NULL" if entry.has_ctid else ""
     return f"(SELECT {_ROW} FROM (SELECT {columns}) AS {_ROW}{exists})"
 
@@ -66,6 +68,8 @@ def rewrite_reads(source: SourceText, edits: Edits, analysis: Analysis, shape: S
         edits.replace(join.start, join.end, f" ON ({' AND '.join(pairs) or 'true'})")
         if join.natural is not None:
             edits.replace(*join.natural)
+    for start, end in analysis.removed:
+        edits.replace(start, end)
     for star in analysis.stars:
         sql = _star_sql(star, shape)
         edits.replace(star.start, star.end, f"SELECT {sql} FROM" if star.from_table else sql)

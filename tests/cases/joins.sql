@@ -112,3 +112,55 @@ SELECT full_name, users.id FROM users, people a JOIN people b USING (full_name) 
 
 -- shape: new
 SELECT first_name, id, full_name FROM users NATURAL FULL JOIN people ORDER BY id, first_name
+
+SELECT a FROM users AS u (a, b) ORDER BY a
+
+SELECT * FROM users AS u (a, b) ORDER BY a
+
+SELECT u.*, b, u.a AS x FROM users u(a, b, c) ORDER BY u.a
+
+SELECT id FROM users u (a)
+
+SELECT u.id FROM users u (a)
+
+SELECT u.a, o.id, id FROM users u (a), orders o WHERE o.user_id = a ORDER BY id
+
+SELECT a, count(*) FROM users AS u (a) GROUP BY a HAVING a > 2 ORDER BY a
+
+SELECT u.a + 1, a::text AS t, (u).a, u FROM ONLY (users) AS u (a) ORDER BY u.a
+
+SELECT to_jsonb(u), u.a FROM users * u (a) WHERE a IN (SELECT user_id FROM orders WHERE user_id = a) ORDER BY a
+
+SELECT a FROM users u (a, b, c, d, e, f, g, h)
+
+SELECT a FROM public.users u (a, b) JOIN orders o (a, b) USING (a) ORDER BY a
+
+SELECT * FROM users u (a, b) NATURAL JOIN orders o (a) ORDER BY a
+
+SELECT x.a, count(*) OVER (PARTITION BY x.a) FROM users TABLESAMPLE SYSTEM (100) x ORDER BY 1
+
+SELECT x.a FROM users x (a) TABLESAMPLE BERNOULLI (100) REPEATABLE (1) ORDER BY 1
+
+UPDATE orders SET note = b::text FROM users u (a, b) WHERE u.a = orders.id RETURNING a, b, u.*
+
+SELECT id FROM users u (id, full_name) ORDER BY id
+
+SELECT "A b".*, "X y" FROM users "A b" ("X y") ORDER BY "X y"
+
+-- shape: old
+SELECT b, upper(b) FROM users AS u (a, b) WHERE b > 'B' ORDER BY b
+
+-- shape: old
+SELECT full_name FROM users AS u (a, b)
+
+-- shape: old
+SELECT id, full_name FROM users AS u (full_name, id) ORDER BY full_name
+
+-- shape: old
+SELECT (SELECT full_name) FROM users u (a), (SELECT full_name AS a FROM users) s (full_name) ORDER BY 1
+
+-- shape: new
+SELECT f, last_name FROM users u (i, a, n, c, f) ORDER BY i
+
+-- shape: new
+SELECT full_name FROM users u (full_name) WHERE full_name = 3

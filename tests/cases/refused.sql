@@ -48,8 +48,8 @@ SELECT j.first_name FROM users JOIN people USING (first_name) AS j
 
 SELECT j.id FROM (users u JOIN orders o ON o.user_id = u.id) AS j (id)
 
--- reason: positional column aliases
-SELECT a FROM users AS u (a, b)
+-- reason: column aliases that make two names one
+SELECT u.id FROM users u (age)
 
 -- reason: statements whose text outlives the phase
 CREATE VIEW v AS SELECT id FROM users
