@@ -21,8 +21,7 @@ from enum import Enum
 from itertools import chain
 from typing import Final
 
-from proxy.observe.sightings import TEXT_LIMIT
-
+TEXT_LIMIT: Final = 1 << 20
 _SEVERITIES: Final = (
     "DEBUG[1-5]?|LOG|INFO|NOTICE|WARNING|ERROR|FATAL|PANIC|DETAIL|HINT|QUERY|CONTEXT|STATEMENT|LOCATION|BACKTRACE"
 )

@@ -14,8 +14,8 @@ SIGHTINGS_LIMIT: Final = 5_000
 #: Applications and users of one text between two rounds; the rest is counted as one.
 _WHO_LIMIT: Final = 50
 OTHERS: Final[Who] = ("(others)", "")
-#: A longer text is not looked at.
-TEXT_LIMIT: Final = 1 << 20
+#: A longer text is not looked at: its forecast would keep the recorder, and so the process, busy for seconds.
+TEXT_LIMIT: Final = 1 << 16
 
 
 class Sighting:

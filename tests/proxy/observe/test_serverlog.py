@@ -7,8 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from proxy.observe.serverlog import read_log
-from proxy.observe.sightings import TEXT_LIMIT
+from proxy.observe.serverlog import TEXT_LIMIT, read_log
 
 
 def found(text: str | Iterable[str]) -> list[tuple[str, int]]:
