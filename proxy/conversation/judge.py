@@ -61,40 +61,61 @@ class Judge:
             return UNCONCERNED  # it reads the system catalogs at most, and sees hidden columns there
         if not self._pins.may_serve_managed(snapshot):
             return self._lease_lost()
-        if self._lexing_moving or not settings.standard_strings or may_move_lexing(text):
-            if not settings.standard_strings:
-                return refuse(
-                    "a managed table cannot be used with standard_conforming_strings = off",
-                    "Set standard_conforming_strings to on, and write escapes as E'…'.",
-                )
-            if self._lexing_moving and not text.isascii():
-                return refuse(
-                    "the client_encoding may be changing while this statement is sent",
-                    "Wait for the reply of the SET before sending more.",
-                )
+        if self._lexing_moving and not text.isascii():
+            return refuse(
+                "the client_encoding may be changing while this statement is sent",
+                "Wait for the reply of the SET before sending more.",
+            )
+        if self._may_misread(text):
+            return refuse(
+                "a managed table cannot be used with a backslash in the text and standard_conforming_strings = off",
+                "Set standard_conforming_strings to on, and write escapes as E'…'.",
+            )
         moving = self._path_moving or may_move_path(text)
         planned = self._planner(sql, snapshot, settings.client_on_the_move if moving else settings.client)
         if planned.rewrite is not None:
             try:
-                encode(planned.rewrite.sql, settings.codec)
+                server_text = encode(planned.rewrite.sql, settings.codec)
             except Undecodable:
                 return refuse(
                     "the rewritten statement has characters that the session's client_encoding has not",
                     "Use client_encoding UTF8.",
                     migration=planned.migration,
                 )
+            if self._may_misread(server_text):
+                return refuse(
+                    "an expression of the migration has a backslash, and standard_conforming_strings is off",
+                    "Set standard_conforming_strings to on.",
+                    migration=planned.migration,
+                )
         return planned
+
+    @property
+    def lexing(self) -> tuple[str | None, bool]:
+        """What decides how the bytes of a text are read: the codec, and whether strings are standard ones."""
+        return self.settings.codec, self.settings.standard_strings
+
+    def reads_alike(self, text: bytes, lexing: tuple[str | None, bool]) -> bool:
+        """Whether a text means now what it meant under those settings."""
+        codec, standard = lexing
+        return (text.isascii() or codec == self.settings.codec) and (
+            b"\\" not in text or standard == self.settings.standard_strings
+        )
+
+    def _may_misread(self, text: bytes) -> bool:
+        """Whether a backslash may end the server's strings elsewhere than ours."""
+        return b"\\" in text and (self._lexing_moving or not self.settings.standard_strings)
 
     def _is_readable(self, snapshot: Snapshot, text: bytes) -> bool:
         """Whether a text could be rewritten now, whatever it says."""
-        lexing = self.settings.standard_strings and not self._lexing_moving and not may_move_lexing(text)
+        lexing = not self._may_misread(text) and (text.isascii() or not self._lexing_moving)
         return lexing and self._pins.may_serve_managed(snapshot)
 
     def commands(self, text: bytes) -> tuple[Command | None, ...] | None:
         """What each statement of a text does with names; None if that cannot be told."""
         if not may_hold_commands(text):
             return ()
-        if not self.settings.standard_strings and b"\\" in text:
+        if self._may_misread(text):
             return None
         try:
             return read_commands(self.readable(text))

@@ -39,7 +39,9 @@ class Renewals:
         self._state.follows |= planned.rewrite is not None
         # If the rest of the text may change how names are found, the plan has to be made again before the next use.
         client = judge.settings.client_on_the_move if judge.may_be_moving(sql) else judge.settings.client
-        return Statement(key, text, b"", snapshot, client, planned, server_text, by_sql=True, offset=command.start)
+        return Statement(
+            key, text, b"", snapshot, client, planned, server_text, judge.lexing, by_sql=True, offset=command.start
+        )
 
     def fresh(self, statement: Statement, snapshot: Snapshot) -> Planned:
         """The statement's plan for this transaction."""
@@ -51,6 +53,14 @@ class Renewals:
             return statement.planned
         if statement.text is None:
             return judge.too_long(self._state.buffer_limit) if snapshot.tables else UNCONCERNED
+        if not judge.reads_alike(statement.text, statement.lexing):
+            if not snapshot.tables and statement.server_text == statement.text:
+                return statement.planned
+            return refuse(
+                f'"{statement.name.decode(errors="replace")}" was prepared under another client_encoding or'
+                " standard_conforming_strings, and would have to be prepared again",
+                "Set them back, or prepare it again.",
+            )
         return judge.plan(statement.text, snapshot)
 
     def refuse_unread(self, text: bytes, snapshot: Snapshot) -> Planned | None:

@@ -118,7 +118,8 @@ class Requests:
             else:
                 client = self._state.judge.settings.client
                 self._state.unread = True
-                self._prepare(Statement(key_of(names[0]), None, b"", snapshot, client, UNCONCERNED, None))
+                lexing = self._state.judge.lexing
+                self._prepare(Statement(key_of(names[0]), None, b"", snapshot, client, UNCONCERNED, None, lexing))
             return True
         planned = self._state.judge.plan(parse.text, snapshot)
         if planned.refusal:
@@ -137,13 +138,15 @@ class Requests:
         server_text = self._state.judge.server_text(parse.text, planned)
         if planned.rewrite:
             framer.replace(Parse(parse.name, server_text, parse.types).write())
-        client = self._state.judge.settings.client
+        client, lexing = self._state.judge.settings.client, self._state.judge.lexing
         if not parse.name and not snapshot.tables and len(parse.text) > _UNNAMED_BYTES:
-            self._prepare(Statement(parse.name, None, b"", snapshot, client, UNCONCERNED, None))
+            self._prepare(Statement(parse.name, None, b"", snapshot, client, UNCONCERNED, None, lexing))
         else:
             command = commands[0] if commands else None
-            name = key_of(parse.name)
-            self._prepare(Statement(name, parse.text, parse.types, snapshot, client, planned, server_text, command))
+            made = Statement(
+                key_of(parse.name), parse.text, parse.types, snapshot, client, planned, server_text, lexing, command
+            )
+            self._prepare(made)
         return True
 
     def _prepare(self, statement: Statement) -> None:

@@ -64,6 +64,8 @@ class Statement:
     client: Client
     planned: Planned
     server_text: bytes | None
+    #: The settings under which the text was read (`Judge.lexing`).
+    lexing: tuple[str | None, bool]
     command: Command | None = None
     by_sql: bool = False
     #: Where the text stood in the text that the client sent, in characters.

@@ -21,7 +21,7 @@ from tests.playbook import (
     query,
     swap,
 )
-from tests.system.scene import FIRST, HIDDEN, NAME, Scene, columns, rows
+from tests.system.scene import FIRST, HIDDEN, NAME, SECOND, Scene, columns, rows
 
 # ---------------------------------------------------------------------------- rewritten
 
@@ -194,12 +194,42 @@ def _bytes(scene: Scene, text: bytes) -> list[tuple[bytes, bytes]]:
     return scene.client.until(b"Z")
 
 
-def test_nothing_managed_without_standard_conforming_strings(scene: Scene) -> None:
+def test_a_backslash_without_standard_conforming_strings_is_refused_on_a_managed_table(scene: Scene) -> None:
+    text = "SELECT name FROM users"
+    escaped = "SELECT 'a\\'b' FROM users"
     scene.client.query("SET standard_conforming_strings = off")
-    assert error_of(scene.client.query("SELECT name FROM users"))["C"] == "0A000"
+    assert kinds(scene.client.query(text)) == "TDDCZ"
+    assert error_of(scene.client.query(escaped))["C"] == "0A000"
     assert kinds(scene.client.query("SELECT 'a\\'b'")).endswith("DCZ")
+    scene.plan(FIRST, NAME, swap(NAME, "first", "name || '\\'"))
+    assert error_of(scene.client.query(NAME))["C"] == "0A000"
     scene.client.query("RESET standard_conforming_strings")
-    assert kinds(scene.client.query("SELECT name FROM users")) == "TDDCZ"
+    assert kinds(scene.client.query(text)) == "TDDCZ"
+
+
+def test_a_backslash_behind_a_set_that_is_not_answered_is_refused_too(scene: Scene) -> None:
+    escaped = "SELECT 'a\\' || name FROM users"
+    scene.client.send(
+        *(parse("", "SET standard_conforming_strings = off"), bind("", ""), execute()),
+        *(parse("", escaped), bind("", ""), execute(), SYNC),
+    )
+    assert error_of(scene.client.until(b"Z"))["C"] == "0A000"
+    scene.client.send(query("SET standard_conforming_strings = off; SELECT 'a\\' || name FROM users"))
+    assert kinds(scene.client.until(b"Z")) == "CTDDCSZ"  # a text is read as a whole before any of it runs
+
+
+def test_a_statement_that_would_be_read_differently_is_not_prepared_again(scene: Scene) -> None:
+    text = "SELECT 'a\\' || name FROM users WHERE id = 2"
+    scene.client.send(parse("s", text), SYNC)
+    scene.client.until(b"Z")
+    scene.plan(SECOND, text, swap(text, "name", "upper(name)"))
+    scene.client.query("SET standard_conforming_strings = off")
+    scene.pins.snapshot = SECOND
+    scene.client.send(bind("", "s"), execute(), SYNC)
+    assert error_of(scene.client.until(b"Z"))["C"] == "0A000"
+    scene.client.query("RESET standard_conforming_strings")
+    scene.client.send(bind("", "s"), execute(), SYNC)
+    assert rows(scene.client.until(b"Z")) == [b"a\\PLATO"]
 
 
 def search_path(scene: Scene) -> tuple[str, ...] | None:
