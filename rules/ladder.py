@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from rules.attributes import attributes, name_new
 from rules.catalog import Relation, TableName
+from rules.copying import copying_ddl, copying_drop
 from rules.ddl import (
     ColumnGrant,
     Lock,
@@ -64,7 +65,8 @@ def climb(
             done.append(
                 _note("proxies hold new transactions (at most some seconds) while the following commits", Lock.NONE)
             )
-            done += [*guard_drop(migration), *drop_old(migration), *name_new(migration, (), transition.counterparts)]
+            done += [*guard_drop(migration), *copying_drop(migration)]
+            done += [*drop_old(migration), *name_new(migration, (), transition.counterparts)]
         else:
             step = step_between(before, after)
             not_null = [c.physical for c in old_columns(migration) if (r := relation.column(c.physical)) and r.not_null]
@@ -102,7 +104,8 @@ def _make(wanted: Iterable[TransitionIndex], made: dict[TransitionIndex, None], 
 
 
 def _guard(migration: Migration, phase: Phase, relation: Relation) -> tuple[Statement, ...]:
-    return guard_ddl(ManagedTable(migration, phase, relation))
+    managed = ManagedTable(migration, phase, relation)
+    return (*guard_ddl(managed), *copying_ddl(managed))
 
 
 def _note(text: str, lock: Lock) -> Statement:

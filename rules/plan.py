@@ -94,13 +94,15 @@ class Rewrite:
     """Send `sql` instead.
 
     `results` has one entry per statement of the text, in order; None describes it as the server does. `makes` is the
-    same for the rows of what a statement makes: the prepared statement of a PREPARE, the cursor of a DECLARE.
+    same for the rows of what a statement makes: the prepared statement of a PREPARE, the cursor of a DECLARE. `wrapped`
+    are the numbers (from 0) of those that stand in `sql` between two statements of ours, which the client is not told.
     """
 
     sql: str
     positions: PositionMap
     results: tuple[ResultPatch | None, ...]
     makes: tuple[ResultPatch | None, ...] = ()
+    wrapped: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

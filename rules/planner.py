@@ -23,6 +23,7 @@ from rules.snapshot import Snapshot
 from rules.source import Node, SourceText, unwrap, walk
 from rules.statements import (
     check_other,
+    mark_rows,
     result_patch,
     rewrite_copy,
     rewrite_insert,
@@ -30,9 +31,11 @@ from rules.statements import (
     rewrite_reads,
     rewrite_set,
 )
+from rules.statements.copy import RESERVED_BEGINNING
 from rules.unsupported import forbidden
 
 _SYNTAX_ERROR = "42601"
+_RESERVED_NAME = "42939"
 _TOO_DEEP = "this statement is nested too deeply to be rewritten"
 _WRITE_ANOTHER_WAY = "Write it another way; pgjanus explain shows what becomes of a statement."
 #: They return nothing, but make something that will.
@@ -129,14 +132,19 @@ class _Planner:
         self._lookup = lookup
         self._edits = Edits(source.sql)
         self._touched: list[Entry] = []
+        self._has_rows_to_mark = False
 
     def migrations(self) -> str:
         """Names of the migrations that the text concerns, as far as it was read."""
         return ", ".join(dict.fromkeys(e.managed.migration.name for e in self._touched if e.managed))
 
     def plan(self) -> Plan:
+        if self._source.sql.startswith(RESERVED_BEGINNING):
+            what = f"what begins with {RESERVED_BEGINNING} is said by pgjanus alone"
+            raise Refusal(what, "Leave the comment out.", sqlstate=_RESERVED_NAME)
         results: list[ResultPatch | None] = []
         makes: list[ResultPatch | None] = []
+        wrapped: set[int] = set()
         for statement in self._source.statements:
             kind, node = unwrap(statement["stmt"])
             if self._concerns(node, kind):
@@ -144,13 +152,15 @@ class _Planner:
                 patch = self._statement(kind, node)
             else:
                 patch = self._introspection(kind, node)
+            if self._marks_rows(statement):
+                wrapped.add(len(results))
             results.append(None if kind in _MAKERS else patch)
             makes.append(patch if kind in _MAKERS else None)
         if not self._edits and not any(results) and not any(makes):
             return Untouched()
         sql, positions = self._edits.apply()
         self._check(sql)
-        return Rewrite(sql, positions, tuple(results), tuple(makes))
+        return Rewrite(sql, positions, tuple(results), tuple(makes), frozenset(wrapped))
 
     # --- steps -----------------------------------------------------------------------------------------------
 
@@ -241,7 +251,12 @@ class _Planner:
             return
         self._touched.append(entry)
         self._check_shape()
-        rewrite_copy(self._source, self._edits, entry, node, self._lookup.client.shape)
+        self._has_rows_to_mark = rewrite_copy(self._source, self._edits, entry, node, self._lookup.client.shape)
+
+    def _marks_rows(self, statement: Node) -> bool:
+        """Mark what the last COPY brings in, if that is needed. Whether there are statements around it now."""
+        needed, self._has_rows_to_mark = self._has_rows_to_mark, False
+        return needed and mark_rows(self._source, self._edits, statement, self._lookup.client.shape)
 
     def _other(self, kind: str, node: Node) -> None:
         table = self._named_table(node)

@@ -34,6 +34,7 @@ from rules import ddl
 from rules.attributes import attributes
 from rules.catalog import Relation, TableName
 from rules.changes import quote_identifier, quote_literal
+from rules.copying import copying_ddl, copying_drop
 from rules.guard import guard_ddl, guard_drop
 from rules.loader import load_file
 from rules.migration import ManagedTable
@@ -47,6 +48,8 @@ from tests.twin import (
     Case,
     Transcript,
     case_files,
+    copied,
+    copy_context,
     differences,
     read_cases,
     read_catalog,
@@ -127,25 +130,20 @@ class Line:
     def _simple(self, case: Case) -> Transcript:
         """All results of the text, each by its number."""
         self.connection.pgconn.send_query(inlined(case).encode())
-        return [(f"result {i}", answer) for i, answer in enumerate(self._results(case.is_ordered), 1)]
+        return [(f"result {i}", answer) for i, answer in enumerate(self._results(case.is_ordered, case.data), 1)]
 
-    def _results(self, ordered: bool) -> Iterator[Answer]:
+    def _results(self, ordered: bool, data: bytes | None = None) -> Iterator[Answer]:
         pgconn = self.connection.pgconn
         while (result := pgconn.get_result()) is not None:
             if result.status in _TAKES_COPY_DATA:
+                pgconn.put_copy_data(data or b"")
                 pgconn.put_copy_end()
                 continue
             answer = self._answer(result, ordered)
             if result.status == pq.ExecStatus.COPY_OUT:
-                answer = replace(answer, rows=tuple(self._copied()))
+                rows = list(copied(pgconn))
+                answer = replace(answer, rows=tuple(rows if ordered else sorted(rows)))
             yield answer
-
-    def _copied(self) -> Iterator[tuple[bytes]]:
-        while True:
-            length, data = self.connection.pgconn.get_copy_data(0)
-            if length <= 0:
-                return
-            yield (bytes(data),)
 
     def _extended(self, case: Case, *, binary: bool) -> Transcript:
         pgconn = self.connection.pgconn
@@ -154,7 +152,8 @@ class Line:
             return [("parse", prepared)]
         values, formats = self._values(case, types) if binary else (_texts(case), None)
         pgconn.send_query_prepared(b"", values, formats, int(binary))
-        return [("parse", prepared), *((f"result {i}", a) for i, a in enumerate(self._results(case.is_ordered), 1))]
+        results = enumerate(self._results(case.is_ordered, case.data), 1)
+        return [("parse", prepared), *((f"result {i}", a) for i, a in results)]
 
     def _prepared(self, case: Case) -> Transcript:
         if case in self.prepared:
@@ -182,7 +181,7 @@ class Line:
     def _execute(self, name: bytes, case: Case) -> Answer:
         pgconn = self.connection.pgconn
         pgconn.send_query_prepared(name, _texts(case))
-        answers = list(self._results(case.is_ordered))
+        answers = list(self._results(case.is_ordered, case.data))
         return answers[-1]
 
     def _values(self, case: Case, types: Sequence[int]) -> tuple[list[bytes | None], list[int]]:
@@ -207,7 +206,9 @@ class Line:
             state = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
             hint = (result.error_field(pq.DiagnosticField.MESSAGE_HINT) or b"").decode()
             message = (result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or b"").decode()
-            return Answer("refused", (), (), state, int(position) if position else None, f"{message} [{hint}]")
+            where = int(position) if position else None
+            context = copy_context(state, result.error_field(pq.DiagnosticField.CONTEXT) or b"")
+            return Answer("refused", (), (), state, where, f"{message} [{hint}]", context=context)
         fields = range(result.nfields)
         columns = tuple(
             (
@@ -316,7 +317,7 @@ class Wire:
         connection = self._control
         managed = ManagedTable(replace(spec.compile(relation), strategy=strategy), phase, relation)
         table = relation.table.name
-        statements = [s.sql for s in guard_drop(managed.migration)]
+        statements = [s.sql for s in (*guard_drop(managed.migration), *copying_drop(managed.migration))]
         is_expanded = relation.column(STATE_COLUMN) is not None
         if is_expanded:
             statements += [ddl.drop_constraint(relation.table, ddl.gate_name(s)).sql for s in RowState]
@@ -333,7 +334,7 @@ class Wire:
             connection.execute(sql.encode())
         if phase.expanded:
             spread(connection, managed)
-            for statement in guard_ddl(managed):
+            for statement in (*guard_ddl(managed), *copying_ddl(managed)):
                 connection.execute(statement.sql.encode())
         definition = json.dumps({**spec.to_json(), "strategy": strategy.value})
         connection.execute(

@@ -23,6 +23,7 @@ from proxy.embedded import PostgresServer
 from rules import ddl
 from rules.catalog import Catalog
 from rules.changes import quote_identifier
+from rules.copying import copying_ddl
 from rules.loader import load_file
 from rules.migration import Client, ManagedTable
 from rules.phases import LADDERS, STATE_COLUMN, Phase, Reads, RowState, Shape, Writes
@@ -33,6 +34,8 @@ from rules.snapshot import Snapshot
 
 CASES = Path(__file__).parent / "cases"
 _FIRST_USER_OID = 16384
+#: Signature, flags, length of the header's extension.
+BINARY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TABLES = ["users", "items", "orders", "people"]
 _WRITES = re.compile(r"\b(insert|update|delete|merge|copy|truncate|alter|execute|call|nextval)\b", re.IGNORECASE)
 #: Files of another kind. `schema_*.sql`, and the tables of a migration file of the same name, are none either.
@@ -56,7 +59,7 @@ class Case:
     """One statement of a case file.
 
     `parameters` are texts for $1, $2, …; `shapes` those that it is written for; `exception` a policy in which it
-    differs; `ordered` whether the order of its rows counts (None: if it has an ORDER BY).
+    differs; `ordered` whether the order of its rows counts (None: if it has an ORDER BY); `data` what a COPY gets.
     """
 
     file: str
@@ -66,6 +69,7 @@ class Case:
     parameters: tuple[str | None, ...]
     exception: str = ""
     ordered: bool | None = None
+    data: bytes | None = None
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
@@ -81,7 +85,10 @@ class Case:
 
 
 def read_cases(name: str) -> Iterator[Case]:
-    """Blocks apart by blank lines, options in front: `-- shape: old`, `-- params: a | b`, `-- except: policy`."""
+    """Blocks apart by blank lines, options in front: `-- shape: old`, `-- params: a | b`, `-- except: policy`.
+
+    Each `-- data:` is one line for COPY … FROM STDIN.
+    """
     text = (CASES / name).read_text()
     line = 1
     for block in re.split(r"\n[ \t]*\n", text):
@@ -96,7 +103,10 @@ def read_cases(name: str) -> Iterator[Case]:
         )
         if sql:
             first = next(i for i, x in enumerate(lines) if x and not x.startswith("-- "))
-            yield Case(name, line + first, sql, shapes, parameters, options.get("except", "").partition(" ")[0])
+            sent = re.findall(r"^-- data: ?(.*)$", block, re.MULTILINE)
+            data = "".join(f"{x}\n" for x in sent).encode() if sent else None
+            exception = options.get("except", "").partition(" ")[0]
+            yield Case(name, line + first, sql, shapes, parameters, exception, data=data)
         line += len(lines) + 1
 
 
@@ -112,9 +122,11 @@ class Answer:
     message: str = ""
     parameter_types: tuple[int, ...] = ()
     by_planner: bool = False
+    #: Of an error within COPY: which line it was.
+    context: str = ""
 
     def comparable(self) -> tuple[Any, ...]:
-        return (self.status, self.columns, self.rows, self.sqlstate, self.position, self.parameter_types)
+        return (self.status, self.columns, self.rows, self.sqlstate, self.position, self.parameter_types, self.context)
 
 
 Transcript = list[tuple[str, Answer]]
@@ -122,7 +134,7 @@ Transcript = list[tuple[str, Answer]]
 
 def differences(direct: Transcript, managed: Transcript) -> list[str]:
     """What a client could tell apart, in words."""
-    names = ("tag", "columns", "rows", "SQLSTATE", "position", "parameter types")
+    names = ("tag", "columns", "rows", "SQLSTATE", "position", "parameter types", "context")
     return [
         f"{what} ({', '.join(n for n, x, y in zip(names, a.comparable(), b.comparable(), strict=True) if x != y)}):"
         f"\n    direct:  {_shown(a)}\n    managed: {_shown(b)}"
@@ -169,7 +181,7 @@ class Twin:
         again = "SELECT setval('public.users_id_seq', 100);" if case.may_write else ""
         connection.execute(f"BEGIN; SET LOCAL TimeZone = 'UTC'; {again} SAVEPOINT s".encode())
         try:
-            answer = self._answer(connection, case.sql, case.parameters, rewrite, case.ordered)
+            answer = self._answer(connection, case.sql, case.parameters, rewrite, case.ordered, case.data)
             found.append(("answer", answer))
             if answer.sqlstate is not None:
                 connection.execute("ROLLBACK TO SAVEPOINT s")
@@ -188,6 +200,7 @@ class Twin:
         parameters: tuple[str | None, ...],
         rewrite: bool,
         ordered: bool | None = None,
+        data: bytes | None = None,
     ) -> Answer:
         sent, positions = sql, None
         head: tuple[FieldPatch | None, ...] = ()
@@ -217,13 +230,18 @@ class Twin:
                 result = pgconn.exec_prepared(b"", values)
         else:
             result = pgconn.exec_(sent.encode())
+        lines: list[tuple[Any, ...]] = []
+        if result.status in (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT):
+            result = copy_through(pgconn, result, data or b"", lines)
         if result.status in (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE):
             raw = result.error_field(pq.DiagnosticField.STATEMENT_POSITION)
             position = int(raw) if raw else None
             if position is not None and positions is not None:
                 position = positions.to_client(position - 1) + 1
             state = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
-            return Answer("refused", (), (), state, position, pgconn.error_message.decode() + f"\n    sent: {sent}")
+            context = copy_context(state, result.error_field(pq.DiagnosticField.CONTEXT) or b"")
+            message = pgconn.error_message.decode() + f"\n    sent: {sent}"
+            return Answer("refused", (), (), state, position, message, context=context)
         columns = []
         for i in range(result.nfields):
             patch = head[i] if i < len(head) else None
@@ -238,7 +256,7 @@ class Twin:
                 if own is not None:
                     origin, type_oid, typmod = (own[0], own[1]), own[2], own[3]
             columns.append((name, self._type(connection, type_oid), typmod, self.origin(connection, origin)))
-        rows = [tuple(result.get_value(r, c) for c in range(result.nfields)) for r in range(result.ntuples)]
+        rows = lines or [tuple(result.get_value(r, c) for c in range(result.nfields)) for r in range(result.ntuples)]
         if not ("order by" in sql.lower() if ordered is None else ordered):
             rows.sort(key=repr)
         status = (result.command_status or b"").decode()
@@ -269,9 +287,44 @@ class Twin:
         return self._names[key]
 
 
+def copied(pgconn: pq.abc.PGconn) -> Iterator[tuple[bytes]]:
+    """What a COPY … TO STDOUT that has begun sends, row by row."""
+    size, data = pgconn.get_copy_data(0)
+    while size > 0:
+        line = bytes(data)
+        if line.startswith(BINARY_HEADER):  # comes together with the first row
+            yield (BINARY_HEADER,)
+            line = line.removeprefix(BINARY_HEADER)
+        yield (line,)
+        size, data = pgconn.get_copy_data(0)
+
+
+def copy_through(pgconn: pq.abc.PGconn, result: pq.abc.PGresult, data: bytes, rows: list[Any]) -> pq.abc.PGresult:
+    """Finish a COPY that has begun: send all data, or append what comes to `rows`."""
+    if result.status == pq.ExecStatus.COPY_IN:
+        pgconn.put_copy_data(data)
+        pgconn.put_copy_end()
+    else:
+        rows += copied(pgconn)
+    last = result
+    while (found := pgconn.get_result()) is not None:
+        last = found
+    return last
+
+
+def copy_context(sqlstate: str, context: bytes) -> str:
+    """The lines of an error's context that speak of COPY.
+
+    PostgreSQL inserts many rows at once where no trigger has to see each of them, and then finds a duplicate key when
+    it does not have the text of the line any more.
+    """
+    lines = [x for x in context.decode().replace("_pgjanus_", "").splitlines() if x.startswith("COPY ")]
+    return re.sub(r"(, line \d+): .*", r"\1", "\n".join(lines)) if sqlstate == "23505" else "\n".join(lines)
+
+
 def _shown(answer: Answer) -> str:
     if answer.sqlstate is not None:
-        return f"{answer.sqlstate} at {answer.position}: {answer.message.strip()}"
+        return f"{answer.sqlstate} at {answer.position}: {answer.message.strip()} {answer.context}"
     return f"{answer.status} {answer.columns} {answer.rows} {answer.parameter_types} {answer.message}"
 
 
@@ -352,6 +405,9 @@ def expand(connection: psycopg.Connection[Any], table: ManagedTable) -> None:
     for statement in ddl.expand(table.migration, table.relation):
         connection.execute(statement.sql.encode())
     spread(connection, table)
+    connection.execute("CREATE SCHEMA IF NOT EXISTS pgjanus")
+    for statement in copying_ddl(table):
+        connection.execute(statement.sql.encode())
 
 
 def spread(connection: psycopg.Connection[Any], table: ManagedTable) -> None:

@@ -130,6 +130,8 @@ class Answers:
             return False
         state = self._state
         state.ledger.complete_cycle()
+        # A COPY may fail before it has read anything: then the Sync behind its Execute was not ignored after all.
+        state.ledger.skipping = False
         idle = self._framer.body()[:1] == b"I"
         self._framer.accept()
         state.cycles += 1

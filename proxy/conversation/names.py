@@ -97,6 +97,7 @@ class Follower:
         rewrite = planned.rewrite
         self._makes = rewrite.makes if rewrite is not None else ()
         self._results = rewrite.results if rewrite is not None else ()
+        self._wrapped = rewrite.wrapped if rewrite is not None else ()
         self.found = Followed(planned, positions=rewrite.positions if rewrite is not None else None)
 
     def follow(self, commands: tuple[Command | None, ...]) -> Followed | None:
@@ -112,8 +113,12 @@ class Follower:
                 for undo in reversed(self._undo):
                     undo()
                 return found
+            if i in self._wrapped:
+                self._silent_statement()
             found.results.append(patch)
             found.commands.append(command)
+            if i in self._wrapped:
+                self._silent_statement()
         if self._splices:
             rewrite = found.planned.rewrite
             plain = PositionMap(((0, 0, True),))
@@ -216,9 +221,9 @@ class Follower:
         self._splices.append(Splice(command.start, sql, positions))
         self._state.tally.prepared_again += 1
 
-    def _silent_statement(self, renewal: Renewal) -> None:
+    def _silent_statement(self, *renewals: Renewal) -> None:
         found = self.found
-        found.changes.append(renewal)
+        found.changes += renewals
         found.silent.append(len(found.results))
         found.results.append(None)
         found.commands.append(None)

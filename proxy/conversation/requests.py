@@ -98,7 +98,9 @@ class Requests:
         if commands is None:
             self._state.unread |= may_prepare(text)
             planned = self._renewals.refuse_unread(text, snapshot) or planned
-        if not commands or not any(commands):
+        if rewrite is not None and rewrite.wrapped and not planned.refusal:
+            commands = commands or (None,) * len(rewrite.results)
+        elif not commands or not any(commands):
             results = list(rewrite.results) if rewrite else []
             return Followed(planned, positions=rewrite.positions if rewrite else None, results=results)
         return Follower(self._state, self._renewals, snapshot, judge.readable(text), planned).follow(commands)

@@ -21,6 +21,7 @@ from proxy.ladder.outlook import warn_of_refusals
 from proxy.preflight import preflight
 from proxy.registry import MigrationRow, did_you_mean
 from proxy.verify import verify
+from rules.copying import copying_ddl, copying_drop
 from rules.ddl import (
     Statement,
     collapse,
@@ -170,12 +171,13 @@ async def _expand(operator: Operator, row: MigrationRow) -> MigrationRow:
 def _leftovers(managed: ManagedTable) -> tuple[Statement, ...]:
     if managed.relation.column(STATE_COLUMN) is None:
         return ()
-    return (*guard_drop(managed.migration), *collapse(managed.migration))
+    return (*guard_drop(managed.migration), *copying_drop(managed.migration), *collapse(managed.migration))
 
 
 async def _guard(connection: Connection, managed: ManagedTable, after: Phase) -> None:
-    """The guard that `after` wants, in the transaction that enters it."""
-    for statement in guard_ddl(replace(managed, phase=after)):
+    """The triggers that `after` wants, in the transaction that enters it."""
+    then = replace(managed, phase=after)
+    for statement in (*guard_ddl(then), *copying_ddl(then)):
         await connection.execute(statement.sql)
 
 

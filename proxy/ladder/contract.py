@@ -20,6 +20,7 @@ from proxy.database import Connection
 from proxy.ladder.operator import LOCK_TIMEOUT_MS, LadderError, NotAcknowledged, Operator
 from proxy.registry import MigrationRow
 from rules.attributes import name_new
+from rules.copying import copying_drop
 from rules.ddl import drop_old
 from rules.errors import PgjanusError
 from rules.guard import guard_drop
@@ -87,7 +88,8 @@ async def _attempt(
         await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_MS}ms'")
         if not await registry.lock_held_migration(connection, row.name):
             raise HoldExpired("the hold had run out before its transaction began")
-        for statement in (*guard_drop(managed.migration), *drop_old(managed.migration)):
+        triggers = (*guard_drop(managed.migration), *copying_drop(managed.migration))
+        for statement in (*triggers, *drop_old(managed.migration)):
             await connection.execute(statement.sql)
         for statement in name_new(managed.migration, await _taken_names(connection, managed), counterparts):
             await connection.execute(statement.sql)

@@ -1,6 +1,6 @@
 """One file per kind of statement; `planner` knows them only through this table."""
 
-from rules.statements.copy import rewrite_copy
+from rules.statements.copy import mark_rows, rewrite_copy
 from rules.statements.insert import rewrite_insert
 from rules.statements.merge import rewrite_merge
 from rules.statements.other import check_other
@@ -9,6 +9,7 @@ from rules.statements.update import rewrite_set
 
 __all__ = [
     "check_other",
+    "mark_rows",
     "result_patch",
     "rewrite_copy",
     "rewrite_insert",

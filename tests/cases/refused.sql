@@ -113,3 +113,11 @@ SELECT id FROM users x WHERE EXISTS (SELECT 1 FROM orders x WHERE note = full_na
 
 -- shape: new
 SELECT id FROM people x WHERE EXISTS (SELECT 1 FROM users x WHERE full_name = 'Plato')
+
+-- reason: COPY that would compare or show the names that columns have in the meantime
+-- shape: new
+COPY users (id, first_name) FROM STDIN (FORMAT csv, HEADER MATCH)
+
+COPY users FROM STDIN WHERE users IS NOT NULL
+
+COPY users (id) FROM STDIN WHERE (users).id > 1

@@ -1,0 +1,113 @@
+"""SQL of the triggers that convert what a proxied COPY brings (see `rules.statements.copy` for how it says so).
+
+    WHEN (NEW."_pgjanus_state" = 0                                       nobody gave a row state: not an INSERT of ours
+          AND pg_trigger_depth() = 0                                     nor another trigger's statement
+          AND starts_with(current_query(), '/*_pgjanus_copy_new*/'))     but a COPY from a client of the new shape
+    NEW."full_name" := (NEW."_pgjanus_first_name" || …);                 as the proxy's INSERT does it in this phase
+    NEW."_pgjanus_state" := 4;
+
+They are part of every phase that has the columns, whatever the migration's `guard` says. The function is replaced in
+the transaction that enters a phase, so a client that is still one phase behind gets what the clients of this one write,
+which it can read, because adjacent phases can.
+
+The new shape's rows are converted before all other BEFORE triggers, which know the old columns only and find them as an
+INSERT through the proxy gives them. The old shape's come after them, so that the new format follows what they have made
+of the row; only the guard sorts behind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+
+from rules.catalog import TableName
+from rules.changes import ManagedColumn, quote_identifier, quote_literal, quote_table
+from rules.ddl import Lock, Statement
+from rules.migration import ManagedTable, Migration
+from rules.phases import HIDDEN_PREFIX, STATE_COLUMN, Shape, Writes
+from rules.statements.copy import MARKS, SETTING, SEVERAL_MARK
+from rules.statements.mirror import effective_writes
+
+#: Triggers of one event fire in the order of their names, byte by byte.
+TRIGGERS = {Shape.NEW: f"!{HIDDEN_PREFIX}copy_new", Shape.OLD: f"~{HIDDEN_PREFIX}copy_old"}
+
+_STATE = quote_identifier(STATE_COLUMN)
+
+
+def copying_ddl(managed: ManagedTable) -> tuple[Statement, ...]:
+    """Statements that make the triggers what the phase wants; they replace any earlier ones.
+
+    For one transaction, together with the phase. They take ACCESS EXCLUSIVE on the table, and touch no row.
+    """
+    created = []
+    for shape in Shape if managed.phase.expanded else ():
+        writes = _writes(managed, shape)
+        if writes is not Writes.OLD or shape is Shape.NEW:
+            created += _trigger(managed, shape, writes)
+    return (*copying_drop(managed.migration), *(Statement(sql, Lock.ACCESS_EXCLUSIVE) for sql in created))
+
+
+def copying_drop(migration: Migration) -> tuple[Statement, ...]:
+    """Statements that take the triggers away, also where there are none; needed before the columns can be dropped."""
+    table = quote_table(migration.table)
+    return (
+        *(
+            Statement(f"DROP TRIGGER IF EXISTS {quote_identifier(name)} ON {table}", Lock.ACCESS_EXCLUSIVE)
+            for name in TRIGGERS.values()
+        ),
+        *(Statement(f"DROP FUNCTION IF EXISTS {_function(migration.table, shape)}()", Lock.NONE) for shape in Shape),
+    )
+
+
+def _function(table: TableName, shape: Shape) -> str:
+    digest = hashlib.sha256(str(table).encode()).hexdigest()[:16]
+    return f"pgjanus.{quote_identifier(f'copy_{shape.value}_{digest}')}"
+
+
+def _writes(managed: ManagedTable, shape: Shape) -> Writes:
+    """What a client of that shape leaves behind in this phase.
+
+    A lossy change is refused to it where its own format is not written. What comes all the same is from a client that
+    is still in the phase before, and finds its value as it wrote it.
+    """
+    writes = effective_writes(managed, shape, insert=True)
+    if not writes.includes(shape) and any(change.lossy for change in managed.migration.changes):
+        return Writes.BOTH
+    return writes
+
+
+def _trigger(managed: ManagedTable, shape: Shape, writes: Writes) -> list[str]:
+    table, name = quote_table(managed.migration.table), quote_identifier(TRIGGERS[shape])
+    function = _function(managed.migration.table, shape)
+    # Without a search_path of its own: like the proxy's INSERT, and a fifth faster.
+    return [
+        f"CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql"
+        f" AS {quote_literal(_body(managed, shape, writes)).strip()}",
+        f"CREATE TRIGGER {name} BEFORE INSERT ON {table} FOR EACH ROW WHEN ({_condition(shape)})"
+        f" EXECUTE FUNCTION {function}()",
+        # Who loads data under session_replication_role = replica is a client like any other.
+        f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}",
+    ]
+
+
+def _condition(shape: Shape) -> str:
+    query = "pg_catalog.current_query()"
+    alone = f"pg_catalog.starts_with({query}, '{MARKS[shape]}')"
+    several = f"pg_catalog.starts_with({query}, '{SEVERAL_MARK}')"
+    setting = f"pg_catalog.current_setting('{SETTING}', true) = '{shape.value}'"
+    return f"NEW.{_STATE} = 0 AND pg_catalog.pg_trigger_depth() = 0 AND ({alone} OR ({several} AND {setting}))"
+
+
+def _body(managed: ManagedTable, shape: Shape, writes: Writes) -> str:
+    lines = []
+    for change in managed.migration.changes if writes.includes(shape.other) else ():
+        for column in change.side(shape.other):
+            # Without a cast: an assignment refuses what does not fit, as the proxy's INSERT does.
+            value = change.into(shape.other)[column.name].render(partial(_new_value, change.side(shape)))
+            lines.append(f"NEW.{quote_identifier(column.physical)} := {value};")
+    lines.append(f"NEW.{_STATE} := {writes.leaves.lowest};")
+    return "\n".join(["BEGIN", *lines, "RETURN NEW;", "END"])
+
+
+def _new_value(columns: tuple[ManagedColumn, ...], name: str) -> str:
+    return f"NEW.{quote_identifier(next((c.physical for c in columns if c.name == name), name))}"
