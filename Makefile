@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench twin fuzz docs format lock clean
+.PHONY: help demo test lint bench plans twin fuzz docs format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -28,6 +28,9 @@ bench: $(STAMP) ## pgbench directly and through the proxy (one minute)
 
 twin: $(STAMP) ## every case of tests/cases through a proxy, in every protocol and phase, against unmigrated twins (ten minutes)
 	@$(BIN)/python -m tests.protocols
+
+plans: $(STAMP) ## query plans in every phase against unmigrated twins, on a million rows (ROWS=…; some 20 minutes)
+	@$(BIN)/python -m tests.plans --rows $(or $(ROWS),1000000)
 
 fuzz: $(STAMP) ## random SQL against unmigrated twins, in every phase (SEED=… STATEMENTS=…)
 	@$(BIN)/python -m tests.fuzz --statements $(or $(STATEMENTS),1000) $(if $(SEED),--seed $(SEED))

@@ -13,7 +13,7 @@ from rules.migration import Migration
 from rules.phases import STATE_COLUMN, Shape
 from rules.reads import by_row_state
 from rules.totality import is_value_kept, may_fail
-from rules.transition import BY_HAND, Gap, Season, Transition, TransitionIndex, Use
+from rules.transition import BY_HAND, Gap, Season, Transition, TransitionIndex, TransitionStatistics, Use
 
 
 def transition(migration: Migration, relation: Relation, sources: Iterable[SourceIndex]) -> Transition:
@@ -24,12 +24,28 @@ def transition(migration: Migration, relation: Relation, sources: Iterable[Sourc
         derived, missing = _Derivation(migration, relation, source).result()
         found += derived
         gaps += missing
-    by_body: dict[tuple[Use, str], TransitionIndex] = {}
+    by_body: dict[tuple[Use, str, str], TransitionIndex] = {}
     for index in found:
-        known = by_body.get((index.use, index.body))
+        # Of two that are the same but for being unique one is enough, unless they are to stay.
+        key = (index.use, index.body, index.readable if index.use is Use.NEW else "")
+        known = by_body.get(key)
         if known is None or (index.is_unique and not known.is_unique):
-            by_body[index.use, index.body] = index
-    return Transition(tuple(i for index in by_body.values() for i in _in_seasons(index)), tuple(dict.fromkeys(gaps)))
+            by_body[key] = index
+    indexes = tuple(i for index in by_body.values() for i in _in_seasons(index))
+    return Transition(indexes, tuple(_statistics(migration, relation, indexes)), tuple(dict.fromkeys(gaps)))
+
+
+def _statistics(
+    migration: Migration, relation: Relation, indexes: tuple[TransitionIndex, ...]
+) -> Iterable[TransitionStatistics]:
+    """For the columns that no index measures. Never of an expression that may fail: ANALYZE would fail with it."""
+    for use in (Use.OLD_BY_ROW_STATE, Use.NEW_BY_ROW_STATE):
+        measured = {name for i in indexes if i.use is use for name in i.measured}
+        for change in migration.changes:
+            for column in change.side(use.shape):
+                if column.physical not in measured and not may_fail(change, column, use.shape, relation):
+                    expression = by_row_state(change, column, use.shape, "")
+                    yield TransitionStatistics(use, migration.table, column.name, expression)
 
 
 def _in_seasons(index: TransitionIndex) -> list[TransitionIndex]:
@@ -49,8 +65,10 @@ def _of_attributes(migration: Migration, relation: Relation) -> Iterable[Transit
             if column.index or column.unique:
                 key = _new_by_row_state(change, column, relation).in_key
                 body = f"ON {quote_table(migration.table)} USING btree ({key})"
-                season = Season.LATER if may_fail(change, column, relation) else Season.THROUGHOUT
-                yield TransitionIndex(Use.NEW_BY_ROW_STATE, migration.table, column.name, body, season=season)
+                season = Season.LATER if may_fail(change, column, Shape.NEW, relation) else Season.THROUGHOUT
+                measured = frozenset({column.physical})
+                use = Use.NEW_BY_ROW_STATE
+                yield TransitionIndex(use, migration.table, column.name, body, season=season, measured=measured)
 
 
 class _Derivation:
@@ -89,12 +107,16 @@ class _Derivation:
         season = Season.THROUGHOUT
         if use is Use.NEW_BY_ROW_STATE:
             changes = [self._changes[name] for name in text.deciding if name in self._changes]
-            season = Season.LATER if any(may_fail(c, c.new[0], self._relation) for c in changes) else Season.THROUGHOUT
+            if any(may_fail(c, c.new[0], Shape.NEW, self._relation) for c in changes):
+                season = Season.LATER
         body = text.body(self._migration.table, lambda name: self._replacement(name, use))
         index = TransitionIndex(use, self._migration.table, self._source.name, body, unique, season)
         if use is Use.NEW:
             return replace(index, final=self._final(text), is_constraint=unique and self._source.is_constraint)
-        return index
+        keys = [name for name in text.keys if name in self._changes and not text.has_predicate]
+        if use is Use.OLD_BY_ROW_STATE:
+            return replace(index, measured=frozenset(map(str, keys)))
+        return replace(index, measured=frozenset(self._changes[str(name)].new[0].physical for name in keys))
 
     def _replacement(self, name: str, use: Use) -> Replacement | None:
         change = self._changes.get(name)

@@ -27,7 +27,7 @@ from rules.ddl import (
 from rules.guard import guard_ddl, guard_drop
 from rules.migration import ManagedTable, Migration
 from rules.phases import LADDERS, Phase, RowState, step_between
-from rules.transition import Transition, TransitionIndex, analyze_expressions, drop_in_background
+from rules.transition import Transition, analyze_expressions, drop_in_background, drop_statistics
 
 _NO_INDEXES = Transition()
 
@@ -52,14 +52,14 @@ def climb(
     announcement = _note("every proxy acknowledges the migration; the table is not touched", Lock.NONE)
     gaps = (_note(f"note: {gap} ({gap.hint})", Lock.NONE) for gap in transition.gaps)
     rungs = [Rung(ladder[0], (announcement, *gaps))]
-    made: dict[TransitionIndex, None] = {}
+    made: dict[str, None] = {}
     gates: dict[RowState, bool] = {}
     relaxed = attributed = False
     for before, after in pairwise(ladder):
         done: list[Statement] = []
         if not before.expanded:
             done += [*expand(migration, relation, grants), *_guard(migration, after, relation)]
-            done += _make(transition.wanted(after), made, table)
+            done += _make(transition, after, made, table)
             gates[RowState.NEW] = False
         elif after.policy is None:
             done.append(
@@ -84,23 +84,35 @@ def climb(
                 for a in attributes(migration):
                     done += [a.add, *([a.proof] if a.proof else [])]
                 attributed = True
-            done += _make(transition.wanted(after), made, table)
+            done += _make(transition, after, made, table)
             for state in step.drops:
                 if gates.pop(state, None) is not None:
                     done.append(drop_constraint(table, gate_name(state)))
             done += _guard(migration, after, relation)
-            kept = transition.kept(migration.strategy, after)
-            for index in [i for i in made if i not in kept]:
-                done.append(drop_in_background(table, index.name))
-                del made[index]
+            done += _drop(transition, migration, after, made)
         rungs.append(Rung(after, tuple(done)))
     return tuple(rungs)
 
 
-def _make(wanted: Iterable[TransitionIndex], made: dict[TransitionIndex, None], table: TableName) -> list[Statement]:
-    missing = [index for index in wanted if index not in made]
+def _make(transition: Transition, phase: Phase, made: dict[str, None], table: TableName) -> list[Statement]:
+    wanted = [(i.name, i.add) for i in transition.wanted(phase)]
+    wanted += [(s.name, s.add) for s in transition.statistics if s.is_wanted(phase)]
+    missing = {name: add for name, add in wanted if name not in made}
     made.update(dict.fromkeys(missing))
-    return [*(index.add for index in missing), *([analyze_expressions(table)] if missing else [])]
+    return [*missing.values(), *([analyze_expressions(table)] if missing else [])]
+
+
+def _drop(transition: Transition, migration: Migration, phase: Phase, made: dict[str, None]) -> list[Statement]:
+    """Once every proxy is in the phase."""
+    table, strategy = migration.table, migration.strategy
+    kept = {i.name for i in transition.kept(strategy, phase)}
+    kept |= {s.name for s in transition.kept_statistics(strategy, phase)}
+    drops = {i.name: drop_in_background(table, i.name) for i in transition.indexes}
+    drops |= {s.name: drop_statistics(table, s.name) for s in transition.statistics}
+    going = [name for name in made if name not in kept]
+    for name in going:
+        del made[name]
+    return [drops[name] for name in going]
 
 
 def _guard(migration: Migration, phase: Phase, relation: Relation) -> tuple[Statement, ...]:

@@ -13,6 +13,7 @@ from pglast.parser import ParseError, parse_sql_json
 
 from rules.catalog import Relation
 from rules.changes import ColumnChange, ManagedColumn
+from rules.phases import Shape
 
 #: They take any text and have a value for it.
 _FUNCTIONS = frozenset(
@@ -26,11 +27,13 @@ _CONTAINERS = frozenset(
 )
 
 
-def may_fail(change: ColumnChange, column: ManagedColumn, relation: Relation) -> bool:
-    """Whether `up` of that new column may raise an error for some values of the columns that it names."""
-    expression = change.up[column.name]
-    read = [relation.column(c.physical) for c in change.old] + [relation.column(name) for name in change.sources]
-    types = [c.type if c is not None else "" for c in read]
+def may_fail(change: ColumnChange, column: ManagedColumn, shape: Shape, relation: Relation) -> bool:
+    """Whether computing that column of `shape` may raise an error for some values of the columns that it names."""
+    expression = change.into(shape)[column.name]
+    types = [c.type for c in change.side(shape.other)]
+    if shape is Shape.NEW:
+        read = [relation.column(name) for name in change.sources]
+        types += [c.type if c is not None else "" for c in read]
     if _only(_tree(str(expression)))[0] == "ColumnRef":
         return types != [column.type]
     return not all(_is_text(t) for t in (column.type, *types)) or not _is_total(str(expression))

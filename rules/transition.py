@@ -25,6 +25,8 @@ from rules.ddl import Lock, Statement
 from rules.phases import HIDDEN_PREFIX, Phase, Policy, Reads, Shape, Strategy, Writes, neighbours
 
 _READABLE_BYTES = 30
+#: While only the old format is written and read.
+FIRST_POLICY = Policy(Writes.OLD, Reads.OLD)
 BY_HAND = "make one by hand where you need it"
 
 
@@ -39,7 +41,10 @@ class Use(Enum):
     def shape(self) -> Shape:
         return Shape.OLD if self is Use.OLD_BY_ROW_STATE else Shape.NEW
 
-    def is_read(self, reads: Reads) -> bool:
+    def is_read_in(self, phase: Phase) -> bool:
+        if phase.policy is None or not phase.expanded:
+            return False
+        reads = phase.policy.reads
         match self:
             case Use.OLD_BY_ROW_STATE:
                 return reads is not Reads.OLD
@@ -61,9 +66,8 @@ class Season(Enum):
     LATER = "later"
     EARLY = "early"
 
-    def includes(self, policy: Policy) -> bool:
-        early = policy == Policy(Writes.OLD, Reads.OLD)
-        return self is Season.THROUGHOUT or (self is Season.EARLY) == early
+    def includes(self, policy: Policy | None) -> bool:
+        return self is Season.THROUGHOUT or (self is Season.EARLY) == (policy == FIRST_POLICY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,8 @@ class TransitionIndex:
 
     `readable` is the name of the index or column that it stands for. `body` is its definition from ON on. `final` is
     the name that it gets in `contracted`, where that is free, and `is_constraint` that it becomes a UNIQUE constraint
-    then; both of use `NEW` only.
+    then; both of use `NEW` only. `measured` are the columns whose own expression is a key for all rows: ANALYZE has
+    statistics of those.
     """
 
     use: Use
@@ -83,12 +88,11 @@ class TransitionIndex:
     season: Season = Season.THROUGHOUT
     final: str = ""
     is_constraint: bool = False
+    measured: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
-        digest = hashlib.sha256(f"{self.table} {self.is_unique} {self.body}".encode()).hexdigest()[:8]
-        readable = self.readable.encode()[:_READABLE_BYTES].decode(errors="ignore")
-        return f"{HIDDEN_PREFIX}{self.use.value}_{readable}_{digest}"
+        return _reserved(self.use.value, self.readable, f"{self.table} {self.is_unique} {self.body}")
 
     @property
     def add(self) -> Statement:
@@ -108,12 +112,39 @@ class TransitionIndex:
 
     def is_wanted(self, phase: Phase) -> bool:
         """Whether a client of that phase reads what this index is over."""
-        if phase.policy is None or not phase.expanded:
-            return False
-        return self.use.is_read(phase.policy.reads) and self.season.includes(phase.policy)
+        return self.use.is_read_in(phase) and self.season.includes(phase.policy)
+
+    def is_beside(self, strategy: Strategy, phase: Phase) -> bool:
+        """Whether it is wanted in a neighbour of the phase only."""
+        return not self.is_wanted(phase) and any(self.is_wanted(p) for p in _neighbours(strategy, phase))
 
     def __str__(self) -> str:
         return f"{'unique ' if self.is_unique else ''}index for the {self.use.shape.value} shape, as {self.readable}"
+
+
+@dataclass(frozen=True, slots=True)
+class TransitionStatistics:
+    """What PostgreSQL is to know of an expression that no index is over: it would guess one row in 200 otherwise."""
+
+    use: Use
+    table: TableName
+    column: str
+    expression: str
+
+    @property
+    def name(self) -> str:
+        return _reserved(f"{self.use.value[0]}s", self.column, f"{self.table} {self.expression}")
+
+    @property
+    def add(self) -> Statement:
+        sql = f"CREATE STATISTICS {_qualified(self.table, self.name)} ON {self.expression} FROM"
+        return Statement(f"{sql} {quote_table(self.table)}", Lock.SHARE_UPDATE_EXCLUSIVE)
+
+    def is_wanted(self, phase: Phase) -> bool:
+        return self.use.is_read_in(phase)
+
+    def is_beside(self, strategy: Strategy, phase: Phase) -> bool:
+        return not self.is_wanted(phase) and any(self.is_wanted(p) for p in _neighbours(strategy, phase))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,19 +165,20 @@ class Transition:
     """Every index that the migration needs in some phase, and what it cannot have."""
 
     indexes: tuple[TransitionIndex, ...] = ()
+    statistics: tuple[TransitionStatistics, ...] = ()
     gaps: tuple[Gap, ...] = ()
 
     def wanted(self, phase: Phase) -> tuple[TransitionIndex, ...]:
         return tuple(i for i in self.indexes if i.is_wanted(phase))
 
     def kept(self, strategy: Strategy, phase: Phase) -> tuple[TransitionIndex, ...]:
-        """Those wanted in the phase or a neighbour of it; where two differ in being unique only, this phase's one."""
-        here = self.wanted(phase)
-        bodies = {i.body for i in here}
-        beside = [p for p in neighbours(strategy, phase.name) if p is not None]
-        return here + tuple(
-            i for i in self.indexes if i not in here and i.body not in bodies and any(i.is_wanted(p) for p in beside)
+        """Those wanted in the phase, and those of a neighbour that could be in this one."""
+        return self.wanted(phase) + tuple(
+            i for i in self.indexes if i.is_beside(strategy, phase) and i.season.includes(phase.policy)
         )
+
+    def kept_statistics(self, strategy: Strategy, phase: Phase) -> tuple[TransitionStatistics, ...]:
+        return tuple(s for s in self.statistics if s.is_wanted(phase) or s.is_beside(strategy, phase))
 
     @property
     def counterparts(self) -> tuple[TransitionIndex, ...]:
@@ -157,7 +189,16 @@ class Transition:
         """Without those that PostgreSQL does not take, each with its reason."""
         gaps = [Gap(i.readable, i.use.shape, f"no counterpart, {reason}", BY_HAND) for i, reason in refused.items()]
         kept = tuple(i for i in self.indexes if i not in refused)
-        return Transition(kept, tuple(dict.fromkeys([*self.gaps, *gaps])))
+        return Transition(kept, self.statistics, tuple(dict.fromkeys([*self.gaps, *gaps])))
+
+
+def _reserved(kind: str, readable: str, definition: str) -> str:
+    digest = hashlib.sha256(definition.encode()).hexdigest()[:8]
+    return f"{HIDDEN_PREFIX}{kind}_{readable.encode()[:_READABLE_BYTES].decode(errors='ignore')}_{digest}"
+
+
+def _neighbours(strategy: Strategy, phase: Phase) -> list[Phase]:
+    return [p for p in neighbours(strategy, phase.name) if p is not None]
 
 
 def is_ours(name: str) -> bool:
@@ -172,6 +213,10 @@ def drop_in_background(table: TableName, name: str) -> Statement:
 def analyze_expressions(table: TableName) -> Statement:
     """Statistics of the indexes' expressions too, which a list of columns would leave out."""
     return Statement(f"ANALYZE {quote_table(table)}", Lock.SHARE_UPDATE_EXCLUSIVE)
+
+
+def drop_statistics(table: TableName, name: str) -> Statement:
+    return Statement(f"DROP STATISTICS IF EXISTS {_qualified(table, name)}", Lock.SHARE_UPDATE_EXCLUSIVE)
 
 
 def _qualified(table: TableName, name: str) -> str:

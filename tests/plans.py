@@ -29,7 +29,7 @@ from tests.bench import proxy_before
 
 MOST_TIMES_OFF = 10.0
 TABLE = "people"
-_SETTINGS = {**NOT_DURABLE, "shared_buffers": "256MB", "maintenance_work_mem": "256MB", "max_wal_size": "8GB",
+SETTINGS = {**NOT_DURABLE, "shared_buffers": "256MB", "maintenance_work_mem": "256MB", "max_wal_size": "8GB",
              "autovacuum": "off", "max_parallel_workers_per_gather": "0"}  # fmt: skip
 
 _OLD = """
@@ -131,6 +131,10 @@ QUERIES: dict[Shape, dict[str, str]] = {
 }
 
 
+#: `price / 100.0` may overflow numeric(12,2), for all that can be told from it.
+_OVER_WHAT_MAY_FAIL = {"number range", "partial", "number ORDER BY", "min()"}
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """How a plan reaches the table: the node that scans it, and how many rows that expects."""
@@ -163,13 +167,23 @@ class Comparison:
         return high / low
 
     @property
+    def is_by_design(self) -> bool:
+        """In the first phase no index may be able to refuse an old application's write."""
+        first = LADDERS[Strategy(self.strategy)][1].name
+        return self.phase == first and self.shape is Shape.NEW and self.query in _OVER_WHAT_MAY_FAIL
+
+    @property
     def is_good(self) -> bool:
-        return not self.lost_its_index and self.times_off <= MOST_TIMES_OFF
+        return self.is_by_design or (not self.lost_its_index and self.times_off <= MOST_TIMES_OFF)
+
+    @property
+    def _verdict(self) -> str:
+        return "by design" if self.is_by_design else "" if self.is_good else "<-- !"
 
     def __str__(self) -> str:
         place = f"{self.strategy:10} {self.phase:12} {self.shape.value} {self.query:18}"
         plans = f"{self.twin.node:17} {self.twin.rows:9,.0f}   {self.ours.node:17} {self.ours.rows:9,.0f}"
-        return f"{place} {plans} {self.times_off:6.1f} {'' if self.is_good else ' <-- !'}"
+        return f"{place} {plans} {self.times_off:6.1f} {self._verdict}"
 
 
 def access(connection: psycopg.Connection[Any], query: str) -> Access:
@@ -187,14 +201,19 @@ def access(connection: psycopg.Connection[Any], query: str) -> Access:
 
 
 def compare(
-    server: PostgresServer, rows: int, strategies: tuple[Strategy, ...], say: Callable[[str], None]
+    server: PostgresServer,
+    rows: int,
+    strategies: tuple[Strategy, ...],
+    say: Callable[[str], None],
+    *,
+    back: bool = True,
 ) -> Iterator[Comparison]:
-    """Every query in every phase; on `server`, in databases that are gone afterwards."""
+    """Every query in every phase, up and `back`; on `server`, in databases that are gone afterwards."""
     names = {Shape.OLD: "plans_old", Shape.NEW: "plans_new"}
     try:
         twins = {shape: _twin(server, name, shape, rows) for shape, name in names.items()}
         for strategy in strategies:
-            yield from _walk(server, strategy, rows, twins, say)
+            yield from _walk(server, strategy, rows, twins, say, back)
     finally:
         for name in (*names.values(), *(f"plans_{s.value}" for s in strategies)):
             with psycopg.connect(server.url(), autocommit=True) as admin:
@@ -226,6 +245,7 @@ def _walk(
     rows: int,
     twins: dict[Shape, dict[str, Access]],
     say: Callable[[str], None],
+    back: bool,
 ) -> Iterator[Comparison]:
     database = f"plans_{strategy.value}"
     _create(server, database, rows)
@@ -236,7 +256,7 @@ def _walk(
         address = "postgresql://postgres@127.0.0.1:{}/{}"
         clients = {shape: address.format(port, database) for shape, port in zip(Shape, ports, strict=True)}
         ladder = [p for p in LADDERS[strategy] if p.policy is not None and p.expanded]
-        for phase in (*ladder, *ladder[-2::-1]):
+        for phase in (*ladder, *(ladder[-2::-1] if back else ())):
             started = time.monotonic()
             asyncio.run(_enter(url, strategy, phase, direct, say))
             say(f"{strategy.value}: in {phase.name} after {time.monotonic() - started:.0f} s")
@@ -260,6 +280,8 @@ async def _enter(
             await advance(operator, "m", phase.name)
         else:
             await rollback(operator, "m", phase.name)
+            if phase.policy is not None and phase.policy.writes is not Writes.NEW:
+                direct.execute("CREATE UNIQUE INDEX IF NOT EXISTS people_email ON people (email)")
 
 
 def _mix(clients: dict[Shape, str], rows: int) -> None:
@@ -287,14 +309,15 @@ def _explain_all(
 def main(rows: int, names: tuple[str, ...], quiet: bool) -> None:
     strategies = tuple(Strategy(n) for n in names) or tuple(Strategy)
     found = []
-    with EmbeddedPostgres(18, settings=_SETTINGS) as server:
+    with EmbeddedPostgres(18, settings=SETTINGS) as server:
         for comparison in compare(server, rows, strategies, lambda line: click.echo(f"-- {line}", err=True)):
             found.append(comparison)
             if not quiet or not comparison.is_good:
                 click.echo(str(comparison))
-    lost = sum(c.lost_its_index for c in found)
-    far = sum(c.times_off > MOST_TIMES_OFF for c in found)
-    worst = max(c.times_off for c in found)
+    judged = [c for c in found if not c.is_by_design]
+    lost = sum(c.lost_its_index for c in judged)
+    far = sum(c.times_off > MOST_TIMES_OFF for c in judged)
+    worst = max(c.times_off for c in judged)
     click.echo(f"{rows:,} rows: {len(found)} plans, {lost} lost their index, {far} estimates are more than"
                f" {MOST_TIMES_OFF:g} times off (at worst {worst:.1f})")  # fmt: skip
     sys.exit(1 if lost or far else 0)

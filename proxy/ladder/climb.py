@@ -214,7 +214,7 @@ async def advance(operator: Operator, name: str, to: str | None = None) -> Outco
             row = await _step(operator, row, after)
         outcome.steps.append(row.phase.name)
         outcome.phase = row.phase.name
-    await _settle(operator, outcome)
+    await _settle(operator, outcome, row)
     return outcome
 
 
@@ -228,7 +228,7 @@ async def rollback(operator: Operator, name: str, to: str | None = None) -> Outc
         row = await _step(operator, row, row.ladder[row.ladder.index(row.phase) - 1])
         outcome.steps.append(row.phase.name)
         outcome.phase = row.phase.name
-    await _settle(operator, outcome)
+    await _settle(operator, outcome, row)
     return outcome
 
 
@@ -289,7 +289,6 @@ async def _step(operator: Operator, row: MigrationRow, after: Phase) -> Migratio
 
     await operator.briefly(f"entering {after.name}", [row.table_oid], work)
     operator.say(f"{row.name}: {after.name}")
-    await drop_indexes(operator, managed, indexes, after)
     return await registry.read_migration(connection, row.name)
 
 
@@ -316,13 +315,20 @@ async def _release_stale_hold(operator: Operator, row: MigrationRow) -> None:
                 await registry.raise_epoch(operator.connection)
 
 
-async def _settle(operator: Operator, outcome: Outcome) -> None:
-    """The step is done; who has not come along yet delays only the next one."""
+async def _settle(operator: Operator, outcome: Outcome, row: MigrationRow | None = None) -> None:
+    """The step is done; who has not come along yet delays only the next one.
+
+    With everybody in the phase of `row`, nobody reads by what only the phases before it needed.
+    """
     try:
         await operator.wait_for_proxies(await registry.read_epoch(operator.connection))
     except NotAcknowledged as error:
         outcome.missing = str(error)
         operator.say(f"done, but {error}; the next step waits for them")
+        return
+    if row is not None and row.phase.policy is not None:
+        managed = await _managed(operator, row)
+        await drop_indexes(operator, managed, await plan_indexes(operator, managed), row.phase)
 
 
 # abort

@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 
 import asyncpg
 
+from proxy.backfill.sqlstate import belongs_to_a_row
 from proxy.database import Connection
 from proxy.ladder.operator import LadderError, Operator, TableIsBusy
 from rules.catalog import Relation, TableName
@@ -19,9 +20,18 @@ from rules.counterparts import transition
 from rules.ddl import expand
 from rules.index_text import SourceIndex
 from rules.migration import ManagedTable, Migration
-from rules.phases import HIDDEN_PREFIX, STATE_COLUMN, Phase, Policy, Reads, Writes
-from rules.transition import Transition, TransitionIndex, analyze_expressions, drop_in_background, is_ours
+from rules.phases import HIDDEN_PREFIX, STATE_COLUMN, Phase
+from rules.transition import (
+    FIRST_POLICY,
+    Transition,
+    TransitionIndex,
+    analyze_expressions,
+    drop_in_background,
+    drop_statistics,
+    is_ours,
+)
 
+_ENTRY_TOO_LONG = "54000"
 _COPY = TableName("pg_temp", "_pgjanus_trial")
 
 _SOURCES = """
@@ -39,6 +49,14 @@ SELECT c.relname::text AS name, i.indisvalid AS is_valid,
   FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE i.indrelid = $1::int8::oid AND starts_with(c.relname, $2)
  ORDER BY c.relname"""
+
+
+_STATISTICS = """
+SELECT s.stxname::text AS name,
+       EXISTS (SELECT FROM pg_stats_ext_exprs e
+                WHERE (e.statistics_schemaname, e.statistics_name) = (n.nspname, s.stxname)) AS has_values
+  FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace
+ WHERE s.stxrelid = $1::int8::oid AND starts_with(s.stxname, $2)"""
 
 
 class IndexCannotBeMade(LadderError):
@@ -121,8 +139,13 @@ async def ensure_indexes(operator: Operator, managed: ManagedTable, found: Trans
     for index in wanted:
         if not present.get(index.name):
             await _make(operator, managed, index, is_left_over=index.name in present)
+    measured = {r["name"]: r["has_values"] for r in await connection.fetch(_STATISTICS, oid, HIDDEN_PREFIX)}
+    statistics = [s for s in found.statistics if s.is_wanted(phase)]
+    for expression in statistics:
+        if expression.name not in measured:
+            await operator.patiently(f"statistics of {expression.column}", oid, expression.add)
     bare = {r["name"] for r in await connection.fetch(_PRESENT, oid, HIDDEN_PREFIX) if not r["has_statistics"]}
-    if any(i.name in bare for i in wanted):
+    if any(i.name in bare for i in wanted) or not all(measured.get(s.name) for s in statistics):
         analyze = analyze_expressions(managed.relation.table)
         await operator.patiently("statistics of the indexes", oid, analyze)
 
@@ -140,7 +163,8 @@ async def _make(operator: Operator, managed: ManagedTable, index: TransitionInde
         await operator.execute_briefly(f"taking the {index} back", oid, [index.drop])
         reason = " ".join(str(error).split())
         detail = f" ({_shortened(error.detail)})" if getattr(error, "detail", None) else ""
-        if error.sqlstate == "54000" and not index.is_unique:  # a value is too long for an entry
+        if not index.is_unique and (belongs_to_a_row(error) or error.sqlstate == _ENTRY_TOO_LONG):
+            # Reads are slower without it; which rows cannot be converted is for the backfill to say.
             operator.say(f"note: no {index}: {reason}{detail}")
             return
         raise IndexCannotBeMade(f"{index} cannot be made: {reason}{detail}") from error
@@ -168,9 +192,13 @@ async def drop_indexes(operator: Operator, managed: ManagedTable, found: Transit
         except TableIsBusy as error:
             operator.say(f"note: an index that is not needed any more is still there, the next step drops it: {error}")
             return
+    kept_statistics = {s.name for s in found.kept_statistics(migration.strategy, phase)}
+    for row in await connection.fetch(_STATISTICS, relation.oid, HIDDEN_PREFIX):
+        if row["name"] not in kept_statistics:
+            await operator.patiently("dropping statistics", relation.oid, drop_statistics(relation.table, row["name"]))
     if going:
         operator.say(f"dropped {len(going)} indexes that no phase near {phase.name} reads by")
-    if phase.policy == Policy(Writes.OLD, Reads.OLD):
+    if phase.policy == FIRST_POLICY:
         await _remember(connection, migration.name, ())
 
 

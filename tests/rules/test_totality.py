@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from rules.catalog import Column
+from rules.phases import Shape
 from rules.spec import MigrationSpec
 from rules.totality import is_value_kept, may_fail
 from tests.rules.test_ddl import RELATION
@@ -18,7 +19,7 @@ def answer(up: str, *, old: str = "text", new: str = "text") -> tuple[bool, bool
     operation = {"old": {"full_name": "NULL"}, "new": {"name": {"type": new, "up": up}}, "lossy": True}
     definition = {"migration": "m", "table": "public.users", "operations": [{"change_columns": operation}]}
     (change,) = MigrationSpec.from_json(definition).compile(relation).changes
-    return may_fail(change, change.new[0], relation), is_value_kept(change)
+    return may_fail(change, change.new[0], Shape.NEW, relation), is_value_kept(change)
 
 
 @pytest.mark.parametrize(
