@@ -6,7 +6,7 @@ from rules.operations.base import Attributes, ColumnName, NewColumnName, NewPart
 
 
 class RenameColumn(Attributes, Operation):
-    """The same values and type under another name. The new column has only the attributes that are given here."""
+    """The same values and type under another name. Indexes come along; other attributes are those given here."""
 
     column: ColumnName
     """The column to rename."""
