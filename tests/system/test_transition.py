@@ -8,10 +8,11 @@ import pytest
 
 from proxy.database import load_relation
 from proxy.ladder.climb import abort, advance, rollback, start
-from proxy.ladder.indexes import IndexCannotBeMade
+from proxy.ladder.indexes import IndexCannotBeMade, find_transition
 from proxy.ladder.operator import LadderError, TableIsBusy
 from proxy.ladder.status import read_status
 from proxy.preflight import preflight
+from rules.ladder import climb
 from rules.phases import LADDERS, Shape, Strategy
 from rules.reads import by_row_state
 from rules.spec import MigrationSpec
@@ -83,6 +84,31 @@ async def test_each_phase_has_the_indexes_that_its_reads_need_up_and_down(databa
         assert bare.fetchone() != (0,), "a new index has statistics at once"
         await abort(operator, NAME)
     assert schema_dump(database) == before
+
+
+async def test_the_plan_says_in_every_phase_what_is_there(database: Database) -> None:
+    session = database.connect()
+    session.execute(PEOPLE + "CREATE SCHEMA pgjanus")  # the guard's function is in it
+    async with operator_of(database) as operator:
+        relation = await load_relation(operator.connection, spec().table)
+        assert relation is not None
+        migration = spec().compile(relation)
+        found = await find_transition(operator.connection, migration, relation)
+        planned = {}
+        for rung in climb(migration, relation, transition=found):
+            for statement in rung.statements:
+                if "backfill" in statement.sql:
+                    session.execute("UPDATE people SET _pgjanus_mail = email, _pgjanus_plan = tier, _pgjanus_state = 4")
+                else:
+                    session.execute(statement.sql)
+            planned[rung.phase.name] = schema_dump(database, table="public.people")
+        session.execute("DROP TABLE people")
+        session.execute(PEOPLE)
+        await start(operator, spec())
+        for phase in [p.name for p in LADDERS[Strategy.DUAL_WRITE][1:]]:
+            if phase != "expanded":
+                await advance(operator, NAME, phase)
+            assert schema_dump(database, table="public.people") == planned[phase], phase
 
 
 @two_servers
