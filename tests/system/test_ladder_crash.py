@@ -61,6 +61,7 @@ async def die_while_climbing(database: Database, number: int, *, turns: bool) ->
     return lines.died
 
 
+@pytest.mark.timeout(300)  # as many climbs as an operator says lines
 async def test_a_dead_operators_work_is_completed_by_the_next_one(database: Database) -> None:
     session = database.connect()
     number = 0
@@ -84,6 +85,7 @@ async def test_a_dead_operators_work_is_completed_by_the_next_one(database: Data
     assert number > 10, "it died at many different lines"
 
 
+@pytest.mark.timeout(300)  # as many climbs as an operator says lines
 async def test_a_dead_operators_work_is_undone_by_abort(database: Database) -> None:
     session = database.connect()
     session.execute(USERS)
