@@ -6,8 +6,11 @@ renew it stops serving managed tables by itself before it ends.
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 
 from proxy.database import Connection
 
@@ -43,17 +46,15 @@ class ProxyRow:
         )
 
 
-async def register_proxy(
-    connection: Connection, identity: str, application_name: str, host: str, pid: int, version: str, lease_s: float
-) -> None:
-    """Make oneself known, with nothing acknowledged. Do this before the first snapshot is read: whoever steps on
+async def register_proxy(connection: Connection, identity: str, application_name: str, lease_s: float) -> None:
+    """Make this process known, with nothing acknowledged. Do this before the first snapshot is read: whoever steps on
     after that sees a proxy that has to acknowledge, and whoever stepped on before is seen in the snapshot."""
     await connection.execute(
         "INSERT INTO pgjanus.proxies (id, application_name, host, pid, version, lease_until)"
         " VALUES ($1::text::uuid, $2, $3, $4, $5, clock_timestamp() + make_interval(secs => $6::float8))"
         " ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until, heartbeat_at = clock_timestamp(),"
         " epoch_acked = 0",
-        *(identity, application_name, host, pid, version, lease_s),
+        *(identity, application_name, socket.gethostname(), os.getpid(), _version(), lease_s),
     )
 
 
@@ -105,3 +106,10 @@ def now() -> float:
     """Seconds on a clock that only runs forward, and also while the machine sleeps, where the system has such a one."""
     boottime: int | None = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boottime is None else time.clock_gettime(boottime)
+
+
+def _version() -> str:
+    try:
+        return version("pgjanus")
+    except PackageNotFoundError:
+        return "unknown"

@@ -15,7 +15,7 @@ class Pins(Protocol):
         """Pin a transaction to the newest snapshot; None while new transactions are held (a contract step)."""
 
     def when_released(self, wake: Callable[[], None]) -> None:
-        """Call `wake` once, when `try_pin` is worth trying again."""
+        """Call `wake` once, when `try_pin` or `has_read` is worth trying again."""
 
     def unpin(self, snapshot: Snapshot) -> None:
         """The transaction is over; exactly once for each `try_pin` that gave a snapshot."""
@@ -26,8 +26,11 @@ class Pins(Protocol):
         With a snapshot: for a transaction that is pinned to it.
         """
 
-    def catalog_changed(self) -> None:
-        """A client changed the catalog and committed: the next snapshot has to be read anew."""
+    def catalog_changed(self) -> int:
+        """A client changed the catalog and committed: it has to be read anew. Returns the change's number."""
+
+    def has_read(self, change: int) -> bool:
+        """Whether the newest snapshot knows of that change, or nobody can say when one will."""
 
 
 class FixedPins:
@@ -48,5 +51,8 @@ class FixedPins:
     def may_serve_managed(self, snapshot: Snapshot | None = None) -> bool:
         return True
 
-    def catalog_changed(self) -> None:
-        pass
+    def catalog_changed(self) -> int:
+        return 0
+
+    def has_read(self, change: int) -> bool:
+        return True

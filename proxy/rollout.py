@@ -14,13 +14,10 @@ database; one whose operator is gone is lifted there by whichever proxy comes fi
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 
 import asyncpg
 
@@ -96,6 +93,7 @@ class Rollout:
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._waiting: list[Callable[[], None]] = []
+        self._changes = self._changes_read = 0
         self._held_since: float | None = None
         self._last_hold_s: float | None = None
         self._snapshot: Snapshot | None = None
@@ -121,8 +119,8 @@ class Rollout:
         return self._pinned.pin()
 
     def when_released(self, wake: Callable[[], None]) -> None:
-        """Call `wake` once, when the hold has ended; `try_pin` again then, there may be another one."""
-        if self._held_since is None:
+        """Call `wake` once, when the hold has ended and the catalog is read; `try_pin` again then, maybe in vain."""
+        if self._held_since is None and self.has_read(self._changes):
             wake()
         else:
             self._waiting.append(wake)
@@ -140,10 +138,18 @@ class Rollout:
         """
         return self._closed is None and leases.now() < self._lease_until and not self._pinned.is_fenced(snapshot)
 
-    def catalog_changed(self) -> None:
-        """A client changed the schema (or may have): read the catalog again, soon."""
+    def catalog_changed(self) -> int:
+        """A client changed the schema (or may have): read the catalog again, at once."""
+        self._changes += 1
         self._catalog_read_at = float("-inf")
         self._wake.set()
+        return self._changes
+
+    def has_read(self, change: int) -> bool:
+        """Whether the snapshot is younger than that change. True as well where nothing is managed, and where the
+        catalog cannot be read just now: other tables are served then as ever."""
+        nothing = self._snapshot is None or not self._snapshot.tables
+        return nothing or self._changes_read >= change or self._connection is None
 
     @property
     def closed_because(self) -> str | None:
@@ -228,6 +234,7 @@ class Rollout:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()
+        self._wake_waiting()
 
     async def _wait(self) -> None:
         with suppress(TimeoutError):
@@ -248,12 +255,15 @@ class Rollout:
         async with asyncio.timeout(self._lease_s / 2):
             epoch = await self._heartbeat(self._connection)
             if self._needs_refresh(epoch):
+                changes = self._changes
                 before, closed = self._snapshot, self._closed
                 try:
                     await self._refresh(self._connection)
                 except asyncpg.LockNotAvailableError:
                     # Nothing is lost but time: the epoch stays unacknowledged, and the next turn tries again.
                     self._log("the catalog cannot be read: somebody's DDL has a table locked")
+                self._changes_read = changes
+                self._wake_waiting()
                 # Acknowledge at once, or say at once who is still at the epoch before.
                 changed = self._snapshot is not before or self._closed != closed
                 if changed or self._lowest_pinned() != self._acknowledged:
@@ -265,6 +275,7 @@ class Rollout:
             or self._closed is not None
             or self._held_since is not None
             or epoch != self._snapshot.epoch
+            or self._changes_read < self._changes
             or leases.now() - self._catalog_read_at >= self._catalog_poll_s
         )
 
@@ -299,15 +310,7 @@ class Rollout:
         """For the first time, or because the lease has run out: others may have stepped on, so whatever is not at the
         epoch found now stays closed until it ends."""
         now = leases.now()
-        await leases.register_proxy(
-            connection,
-            self._id,
-            self._application_name,
-            socket.gethostname(),
-            os.getpid(),
-            _version(),
-            self._lease_s,
-        )
+        await leases.register_proxy(connection, self._id, self._application_name, self._lease_s)
         epoch = await registry.read_epoch(connection)
         if self._snapshot is not None:
             self._log(f"the lease had run out: registered again at epoch {epoch}")
@@ -386,13 +389,12 @@ class Rollout:
             self._last_hold_s = leases.now() - self._held_since
             self._held_since = None
             self._log(f"new transactions were held for {self._last_hold_s * 1000:.0f} ms")
-            waiting, self._waiting = self._waiting, []
-            for wake in waiting:
-                wake()
+            self._wake_waiting()
 
-
-def _version() -> str:
-    try:
-        return version("pgjanus")
-    except PackageNotFoundError:
-        return "unknown"
+    def _wake_waiting(self) -> None:
+        """Not while there is a hold: its end is what they wait for, too."""
+        if self._held_since is not None:
+            return
+        waiting, self._waiting = self._waiting, []
+        for wake in waiting:
+            wake()

@@ -22,12 +22,13 @@ from rules.scope import Analyser
 from rules.snapshot import Snapshot
 from rules.source import Node, SourceText, unwrap, walk
 from rules.statements import (
-    check_other,
+    check_objects,
     mark_rows,
     result_patch,
     rewrite_copy,
     rewrite_insert,
     rewrite_merge,
+    rewrite_other,
     rewrite_reads,
     rewrite_set,
 )
@@ -147,6 +148,7 @@ class _Planner:
         wrapped: set[int] = set()
         for statement in self._source.statements:
             kind, node = unwrap(statement["stmt"])
+            check_objects(kind, node, self._lookup.snapshot.tables)
             if self._concerns(node, kind):
                 self._check_names(statement)
                 patch = self._statement(kind, node)
@@ -262,7 +264,7 @@ class _Planner:
         table = self._named_table(node)
         if table is not None:
             self._touched.append(Entry(None, None, table))
-            check_other(kind, node, table, self._position(node))
+            rewrite_other(self._source, self._edits, kind, node, table, self._lookup.client.shape, self._position(node))
 
     def _named_table(self, node: Node) -> ManagedTable | None:
         """The first managed table that a statement names (in a RangeVar, or in the object list of DROP and COMMENT)."""

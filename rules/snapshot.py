@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rules.catalog import Catalog, TableName
+from rules.dependencies import used_objects
 from rules.introspection.relations import MENTIONS as CATALOG_MENTIONS
 from rules.migration import ManagedTable
 from rules.phases import HIDDEN_PREFIX
@@ -19,24 +20,32 @@ class Snapshot:
     catalog: Catalog
     tables: Mapping[TableName, ManagedTable] = field(default_factory=dict)
     names: tuple[str, ...] = field(init=False, default=())
+    definitions: tuple[str, ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
         # U&"…" can spell a name in escapes, so its mere presence counts as a mention.
         names = {_folded(t.name.replace('"', '""')) for t in self.tables}
         object.__setattr__(self, "names", (*sorted(names), HIDDEN_PREFIX, 'u&"'))
+        used = {_folded(o.name) for t in self.tables.values() for o in used_objects(t)}
+        object.__setattr__(self, "definitions", (*_DEFINITIONS, *sorted(used)))
 
     def may_concern(self, sql: str) -> bool:
-        """False only if `sql` can neither name a managed table nor read of one in the system catalogs."""
+        """False only if `sql` can neither name a managed table, nor read of one in the system catalogs, nor change what
+        its migration rests on."""
         if not self.tables:
             return False
         folded = _folded(sql)
-        return _mentions(folded, self.names) or (_mentions(folded, _CATALOGS) and _mentions(folded, CATALOG_MENTIONS))
+        if _mentions(folded, self.names) or _mentions(folded, self.definitions):
+            return True
+        return _mentions(folded, _CATALOGS) and _mentions(folded, CATALOG_MENTIONS)
 
     def may_name_managed(self, sql: str) -> bool:
         """False only if `sql` cannot possibly name a managed table: forwarding it as it is would harm no row."""
         return bool(self.tables) and _mentions(_folded(sql), self.names)
 
 
+#: In statements that can reach a table without naming it: of a whole schema, of what a role owns, of our own schema.
+_DEFINITIONS = ("schema", "owned", "pgjanus")
 #: One of these is in each of CATALOG_MENTIONS.
 _CATALOGS = ("pg_", "information_schema")
 

@@ -84,8 +84,12 @@ class OrderedPins:
     def may_serve_managed(self, snapshot: Snapshot | None = None) -> bool:
         return self.serving
 
-    def catalog_changed(self) -> None:
+    def catalog_changed(self) -> int:
         self.catalog_changes += 1
+        return self.catalog_changes
+
+    def has_read(self, change: int) -> bool:
+        return True
 
 
 @dataclass

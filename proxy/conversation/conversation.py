@@ -116,7 +116,9 @@ class Conversation:
 
     def _pin(self) -> Snapshot | None:
         state = self._state
-        state.snapshot = state.pins.try_pin()
+        if state.change and state.pins.has_read(state.change):
+            state.change = 0
+        state.snapshot = None if state.change else state.pins.try_pin()
         if state.snapshot is None:
             self._held = True
             state.tally.held += 1

@@ -17,6 +17,7 @@ class State:
         "actions",
         "buffer_limit",
         "catalog_moved",
+        "change",
         "cycles",
         "failed",
         "follows",
@@ -53,6 +54,8 @@ class State:
         self.unread = False
         self.snapshot: Snapshot | None = None
         self.catalog_moved = False
+        #: The number of this client's last change to the catalog, until a snapshot knows of it; then 0.
+        self.change = 0
         #: How often the server was ready for a query since it last owed nothing.
         self.cycles = 0
         #: The next message of the client's can only be understood when the server has answered earlier ones.
@@ -84,6 +87,6 @@ class State:
         snapshot, self.snapshot = self.snapshot, None
         if self.catalog_moved:
             self.catalog_moved = False
-            self.pins.catalog_changed()
+            self.change = self.pins.catalog_changed()
         if snapshot is not None:
             self.pins.unpin(snapshot)

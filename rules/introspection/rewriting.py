@@ -17,7 +17,8 @@ from rules.catalog import Relation
 from rules.changes import quote_identifier, quote_table
 from rules.errors import Refusal
 from rules.fragments import Edits, Span
-from rules.introspection.relations import PG_CATALOG, PRINTERS, in_clients_words, is_introspected, treatment
+from rules.introspection.relations import PRINTERS, is_introspected, treatment
+from rules.introspection.tables import PG_CATALOG, in_clients_words
 from rules.migration import ManagedTable
 from rules.phases import Shape
 from rules.source import CLOSE, DOT, OPEN, STAR, Node, SourceText, string, unwrap, walk

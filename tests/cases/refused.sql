@@ -87,6 +87,78 @@ GRANT SELECT (full_name) ON users TO postgres
 
 ALTER TABLE users ADD COLUMN first_name text
 
+-- reason: columns and keys that the migration rests on
+ALTER TABLE IF EXISTS public.users DROP COLUMN IF EXISTS full_name
+
+ALTER TABLE users ADD COLUMN IF NOT EXISTS last_name text
+
+ALTER TABLE users ADD COLUMN x int, ADD COLUMN first_name text
+
+ALTER TABLE users ADD CHECK (full_name <> first_name)
+
+ALTER TABLE users DROP COLUMN id
+
+ALTER TABLE users DROP COLUMN age CASCADE
+
+ALTER TABLE users ALTER COLUMN id TYPE bigint
+
+ALTER TABLE users DROP CONSTRAINT users_pkey
+
+ALTER TABLE users RENAME COLUMN id TO key
+
+ALTER TABLE users RENAME COLUMN age TO first_name
+
+ALTER TABLE orders ADD COLUMN who text REFERENCES users (full_name)
+
+ALTER TABLE orders ADD FOREIGN KEY (note) REFERENCES users (first_name)
+
+CREATE TABLE child (name text REFERENCES users (full_name))
+
+CREATE STATISTICS st ON full_name, age FROM users
+
+-- shape: new
+ANALYZE users (first_name)
+
+-- reason: the table would be elsewhere, or have a parent or children
+ALTER TABLE users SET SCHEMA information_schema
+
+ALTER TABLE users INHERIT orders
+
+CREATE TABLE child (more int) INHERITS (orders, users)
+
+CREATE TABLE child PARTITION OF users DEFAULT
+
+CREATE TABLE child (id int, LIKE users INCLUDING DEFAULTS)
+
+DROP TABLE orders, users
+
+DROP SCHEMA public CASCADE
+
+ALTER SCHEMA public RENAME TO private
+
+DROP OWNED BY postgres
+
+-- reason: the guard would sleep, or rows be out of its sight
+ALTER TABLE users DISABLE TRIGGER ALL
+
+ALTER TABLE users DISABLE TRIGGER USER
+
+ALTER TABLE users ENABLE TRIGGER ALL
+
+ALTER TABLE users ENABLE ROW LEVEL SECURITY
+
+-- reason: definitions that would freeze one shape
+CREATE FUNCTION f() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT count(*) FROM users; END
+
+CREATE OR REPLACE TEMP VIEW v AS TABLE users
+
+ALTER POLICY p ON users USING (true)
+
+-- reason: pgjanus' own tables
+LOCK TABLE orders, pgjanus.migrations IN ACCESS SHARE MODE
+
+COPY pgjanus.epoch TO STDOUT
+
 -- reason: reserved names
 SELECT _pgjanus_state FROM users
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rules.catalog import Catalog, Column, Relation, TableName, Volatility
+from rules.catalog import Catalog, Column, Constraint, Relation, TableName, Volatility
 from rules.expansion import in_phase
 from rules.loader import load_file
 from rules.phases import Strategy, phase_named
@@ -16,7 +16,8 @@ USERS, ITEMS, ORDERS = (TableName("public", name) for name in ("users", "items",
 
 def _relation(oid: int, table: TableName, *columns: tuple[str, int, str]) -> Relation:
     found = tuple(Column(name, i + 1, type_oid, -1, type_name) for i, (name, type_oid, type_name) in enumerate(columns))
-    return Relation(oid, table, "r", found, ("id",), row_type=oid + 100)
+    key = Constraint(f"{table.name}_pkey", ("id",))
+    return Relation(oid, table, "r", found, ("id",), row_type=oid + 100, constraints=(key,))
 
 
 _PLAIN = (

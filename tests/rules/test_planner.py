@@ -65,7 +65,7 @@ def test_what_is_not_exact_is_refused_with_a_reason(case: Case, phase: str) -> N
         found = plan(case.sql, snapshot(phase), Client(shape))
         assert isinstance(found, Refuse), f"{case.sql}: {found}"
         assert found.refusal.sqlstate in ("0A000", "42703", "42601")
-        assert found.migration == "users_name" or found.refusal.sqlstate != "0A000"
+        assert "users_name" in found.migration or found.refusal.sqlstate != "0A000"
         assert str(found.refusal)
 
 

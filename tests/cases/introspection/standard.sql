@@ -41,8 +41,8 @@ SELECT event_object_column FROM information_schema.triggered_update_columns ORDE
 SELECT object_name, collection_type_identifier, data_type FROM information_schema.element_types WHERE object_schema = 'public' ORDER BY 1, 2
 
 -- Names as PostgreSQL resolves them.
-SELECT attname, attnum, atttypid::regtype, attnotnull, atthasdef FROM pg_attribute
- WHERE attrelid = 'users'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum
+SELECT attname, attnum, atttypid::regtype, attnotnull, atthasdef, attisdropped, attidentity, attcollation, attacl
+  FROM pg_attribute WHERE attrelid = 'users'::regclass ORDER BY attnum
 
 SELECT pg_catalog.pg_attribute.attname FROM pg_catalog.pg_attribute
  WHERE pg_catalog.pg_attribute.attrelid = 'users'::regclass AND pg_attribute.attnum > 0 AND NOT attisdropped ORDER BY attnum
@@ -114,7 +114,7 @@ SELECT upper(pg_get_constraintdef(oid)), count(*) FROM pg_constraint WHERE conre
 
 SELECT adnum, pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = 'users'::regclass ORDER BY 1
 
-SELECT relname, relchecks, relhastriggers, relnatts > 5 AS wide FROM pg_class WHERE oid = 'users'::regclass
+SELECT relname, relchecks, relhastriggers, relnatts FROM pg_class WHERE oid = 'users'::regclass
 
 SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'users'::regclass AND NOT tgisinternal ORDER BY 1
 
