@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from proxy.conversation.statements import Planned, Watch
+from proxy.conversation.statements import Planned, Question, Unplanned, Watch
 from rules.errors import Refusal
 from rules.migration import Client
 from rules.plan import Plan, Refuse, Rewrite, Untouched
@@ -18,6 +18,7 @@ from rules.snapshot import Snapshot
 _INTERNAL_ERROR: Final = "XX000"
 #: What an entry takes besides its texts: key, plan, runs and patches, roughly.
 _ENTRY_BYTES: Final = 2_000
+_RUN_BYTES: Final = 17
 #: A text that would take more than this part of the cache is planned each time.
 _LARGEST_PART: Final = 16
 
@@ -29,10 +30,22 @@ Watcher = Callable[[str, Snapshot, Client], Watch | None]
 
 
 class PlanCache:
-    """Call it like the planner. Least recently used plans go first; one per process, for all sessions."""
+    """Call it like the planner. Least recently used plans go first; one per process, for all sessions.
 
-    def __init__(self, planner: RawPlanner, limit_bytes: int, watcher: Watcher = lambda *_: None) -> None:
+    Args:
+        away_from: a text of that many characters is not planned here: `Unplanned` says so, and `keep` takes the plan.
+    """
+
+    def __init__(
+        self,
+        planner: RawPlanner,
+        limit_bytes: int,
+        watcher: Watcher = lambda *_: None,
+        *,
+        away_from: int = sys.maxsize,
+    ) -> None:
         self._planner = planner
+        self._away_from = away_from
         self._watcher = watcher
         self._limit_bytes = limit_bytes
         # The snapshot is kept in the value: as long as the entry lives, no other can have its id.
@@ -51,33 +64,43 @@ class PlanCache:
             self.hits += 1
             self._plans.move_to_end(key)
             return found[1]
+        question = Question(sql, snapshot, client)
+        if len(sql) >= self._away_from:
+            raise Unplanned(question)
+        return self.keep(question, self._plan(question))
+
+    def keep(self, question: Question, plan: Plan) -> Planned:
+        """A plan that was just made, here or elsewhere, as sessions want it."""
         self.misses += 1
-        planned = self._plan(sql, snapshot, client)
-        size = _ENTRY_BYTES + sys.getsizeof(sql)
+        planned = self._planned(question, plan)
+        size = _ENTRY_BYTES + sys.getsizeof(question.sql)
         if planned.rewrite is not None:
-            size += sys.getsizeof(planned.rewrite.sql) + 100 * len(planned.rewrite.positions.runs)
-        if size <= self._limit_bytes // _LARGEST_PART:
-            self._plans[key] = (snapshot, planned, size)
+            size += sys.getsizeof(planned.rewrite.sql) + _RUN_BYTES * len(planned.rewrite.positions)
+        if size <= self._limit_bytes // _LARGEST_PART and question.key not in self._plans:
+            self._plans[question.key] = (question.snapshot, planned, size)
             self.bytes += size
             while self.bytes > self._limit_bytes:
                 self.bytes -= self._plans.popitem(last=False)[1][2]
         return planned
 
-    def _plan(self, sql: str, snapshot: Snapshot, client: Client) -> Planned:
+    def _plan(self, question: Question) -> Plan:
         try:
-            plan = self._planner(sql, snapshot, client)
+            return self._planner(question.sql, question.snapshot, question.client)
         except Refusal as refusal:
-            plan = Refuse(refusal, "")
+            return Refuse(refusal, "")
         except Exception:
             # A defect of ours must not become a statement that is forwarded in hope, nor the end of the session.
-            log.exception("planner_failed", epoch=snapshot.epoch)
+            log.exception("planner_failed", epoch=question.snapshot.epoch)
             defect = Refusal(
                 "pgjanus: this statement could not be analysed (a defect of pgjanus)",
                 "The proxy's log has the details.",
                 sqlstate=_INTERNAL_ERROR,
             )
-            plan = Refuse(defect, "")
-        watch = self._watcher(sql, snapshot, client)
+            return Refuse(defect, "")
+
+    def _planned(self, question: Question, plan: Plan) -> Planned:
+        sql, snapshot = question.sql, question.snapshot
+        watch = self._watcher(sql, snapshot, question.client)
         match plan:
             case Refuse(migration=migration) | Untouched(despite=Refusal(), migration=migration):
                 return Planned(plan, migration, watch)

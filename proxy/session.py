@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import partial
@@ -12,12 +12,12 @@ from typing import Final, assert_never
 import structlog
 
 from proxy.config import ProxyFile
-from proxy.conversation.actions import Action, Hold, Refused, Tally, ToClient, ToServer
+from proxy.conversation.actions import Action, Ask, Hold, Refused, Tally, ToClient, ToServer
 from proxy.conversation.conversation import Conversation
 from proxy.conversation.judge import Judge
 from proxy.conversation.opening import Answer, Begin, Opening, Reject, UnknownShape, requested_shape
 from proxy.conversation.settings import Settings
-from proxy.conversation.statements import Planner
+from proxy.conversation.statements import Planner, Question, Verdict
 from proxy.dialer import Dialer, keep_alive
 from proxy.ends import End
 from proxy.errors import ServerUnreachable
@@ -46,6 +46,8 @@ class Gateway:
     tally: Tally
     file: ProxyFile
     database: str | None = None
+    #: Plans what takes too long for the event loop; None if nothing does.
+    ask: Callable[[Question], Awaitable[Verdict]] | None = None
     sessions: set[Session] = field(default_factory=set)
     opened: int = 0
     unreachable: int = 0
@@ -115,6 +117,7 @@ class Session:
         self._opening: Opening | None = Opening()
         self._conversation: Conversation | None = None
         self._dialing: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._client_ended = False
         self._client_gone = False
@@ -264,6 +267,16 @@ class Session:
         except Exception:
             self._fail()
 
+    async def _ask(self, question: Question) -> None:
+        assert self._gateway.ask is not None, "only then is anything not planned at once"
+        answer = await self._gateway.ask(question)
+        if self._progress is not _Progress.RELAYING or self._conversation is None or self._client_gone:
+            return
+        try:
+            self._perform(self._conversation.learn(question, answer))
+        except Exception:
+            self._fail()
+
     def _perform(self, actions: list[Action]) -> None:
         for action in actions:
             match action:
@@ -275,6 +288,8 @@ class Session:
                 case Hold():
                     loop = asyncio.get_running_loop()
                     self._gateway.pins.when_released(partial(_call_soon, loop, self._resume))
+                case Ask(question):
+                    self._asking = asyncio.get_running_loop().create_task(self._ask(question))
                 case Refused(refusal, migration, text):
                     log.warning(
                         "statement_refused",

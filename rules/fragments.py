@@ -98,7 +98,7 @@ class Edits:
         self._starts = [e.start for e in self._ordered]
         self._parts, self._runs, self._at, self._last = [], [], 0, None
         self._render(0, len(self._sql), excluded=None)
-        return "".join(self._parts), PositionMap(tuple(self._runs))
+        return "".join(self._parts), PositionMap(self._runs)
 
     def _inside(self, start: int, end: int, excluded: Edit | None) -> Iterator[Edit]:
         for index in range(bisect_left(self._starts, start), len(self._ordered)):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -26,6 +27,7 @@ from proxy.conversation.conversation import Conversation
 from proxy.dialer import Dialer
 from proxy.listener import listen
 from proxy.pins import Pins
+from proxy.planning.process import PlanningProcess
 from proxy.plans import PlanCache, RawPlanner
 from proxy.session import Gateway
 from proxy.wire.messages import ErrorFields, message
@@ -142,8 +144,15 @@ class LocalProxy:
     """A proxy on a thread of its own, in front of one database, with a control side and a planner to order."""
 
     def __init__(
-        self, server_port: int, pins: Pins, planner: RawPlanner, file: ProxyFile, database: str | None
+        self,
+        server_port: int,
+        pins: Pins,
+        planner: RawPlanner,
+        file: ProxyFile,
+        database: str | None,
+        away_from: int = sys.maxsize,
     ) -> None:
+        self._away_from = away_from
         self.tally = Tally()
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -154,8 +163,9 @@ class LocalProxy:
         self, server_port: int, pins: Pins, planner: RawPlanner, file: ProxyFile, database: str | None
     ) -> int:
         dialer = Dialer(Address("127.0.0.1", server_port), 5)
-        plans = PlanCache(planner, file.limits.plan_cache_bytes)
-        self.gateway = Gateway(dialer, pins, plans, self.tally, file, database)
+        plans = PlanCache(planner, file.limits.plan_cache_bytes, away_from=self._away_from)
+        self.planning = PlanningProcess(plans)
+        self.gateway = Gateway(dialer, pins, plans, self.tally, file, database, self.planning.answer)
         self.server = await listen(self.gateway, Address("127.0.0.1", 0), Shape.OLD, "--listen")
         return int(self.server.sockets[0].getsockname()[1])
 
@@ -197,6 +207,7 @@ class LocalProxy:
                 await self.gateway.empty.wait()
 
         self.run(end())
+        self.planning.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
         self._loop.close()
@@ -211,11 +222,15 @@ def local_proxy(
     file: ProxyFile | None = None,
     database: str | None = None,
     sliced: bool = False,
+    away_from: int = sys.maxsize,
 ) -> Iterator[LocalProxy]:
+    """`away_from`: texts of that many characters are planned by `rules.planner`, in a process of its own."""
     with pytest.MonkeyPatch.context() as patch:
         if sliced:
             patch.setattr(proxy.session, "Conversation", SlicedConversation)
-        running = LocalProxy(server_port, pins or OrderedPins(), planner or Scripted(), file or ProxyFile(), database)
+        running = LocalProxy(
+            server_port, pins or OrderedPins(), planner or Scripted(), file or ProxyFile(), database, away_from
+        )
         try:
             yield running
         finally:

@@ -24,6 +24,7 @@ from proxy.metrics import Metrics
 from proxy.observe.recorder import Recorder
 from proxy.observe.sightings import Sightings
 from proxy.pins import FixedPins, Pins
+from proxy.planning.process import LONG_CHARS, PlanningProcess
 from proxy.plans import PlanCache
 from proxy.rollout import Rollout
 from proxy.session import Gateway
@@ -139,8 +140,10 @@ async def serve(serving: Serving) -> None:
         if serving.database_url is not None:
             recorder = _recorder(serving.database_url, sightings, serving.file.observe)
             stack.push_async_callback(recorder.stop)
-        plans = PlanCache(plan, limits.plan_cache_bytes, sightings.watch)
-        gateway = Gateway(dialer, pins, plans, Tally(), serving.file, serving.database)
+        plans = PlanCache(plan, limits.plan_cache_bytes, sightings.watch, away_from=LONG_CHARS)
+        planning = PlanningProcess(plans)
+        stack.callback(planning.close)
+        gateway = Gateway(dialer, pins, plans, Tally(), serving.file, serving.database, planning.answer)
         servers = [await listen(gateway, serving.listen, Shape.OLD, "--listen")]
         stack.callback(servers[0].close)
         if serving.listen_new is not None:

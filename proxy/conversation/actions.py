@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from proxy.conversation.statements import Question
 from rules.errors import Refusal
 
 
@@ -32,7 +33,14 @@ class Refused:
     text: str
 
 
-Action = ToServer | ToClient | Hold | Refused
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The client is held: plan this away from the event loop, and let it `learn` the answer."""
+
+    question: Question
+
+
+Action = ToServer | ToClient | Hold | Ask | Refused
 
 
 @dataclass(slots=True)

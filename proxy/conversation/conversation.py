@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from proxy.conversation.actions import Action, Hold, Tally, ToClient, ToServer
+from proxy.conversation.actions import Action, Ask, Hold, Tally, ToClient, ToServer
 from proxy.conversation.answers import Answers
 from proxy.conversation.judge import Judge
 from proxy.conversation.ledger import LEDGER_LIMIT
 from proxy.conversation.requests import Requests
 from proxy.conversation.state import State
+from proxy.conversation.statements import Question, Unplanned, Verdict
 from proxy.pins import Pins
 from proxy.wire.framing import Framer
 from rules.snapshot import Snapshot
@@ -42,11 +43,12 @@ class Conversation:
         self._broken = False
         self._held = False
         self._congested = False
+        self._asking = False
 
     @property
     def wants_client_data(self) -> bool:
         """Whether the client should be read: not while it is held, or too far ahead of the server."""
-        return not self._held and not self._congested and not self._state.stalled
+        return not (self._held or self._asking or self._congested or self._state.stalled)
 
     @property
     def idle(self) -> bool:
@@ -71,6 +73,12 @@ class Conversation:
         self._held = False
         return self._pump_client()
 
+    def learn(self, question: Question, answer: Verdict) -> list[Action]:
+        """The answer to the question of an `Ask`."""
+        self._asking = False
+        self._state.judge.learn(question, answer)
+        return self._pump_client()
+
     def receive_server(self, data: bytes) -> list[Action]:
         framer, answers = self._server, self._answers
         framer.feed(data)
@@ -90,29 +98,44 @@ class Conversation:
 
     def _pump_client(self) -> list[Action]:
         framer, state, ledger = self._client, self._state, self._state.ledger
-        data = b""
-        try:
-            while not self._broken and self.wants_client_data and (kind := framer.next()):
-                if len(ledger) >= LEDGER_LIMIT:
-                    self._congested = True
-                elif state.cycles >= _CYCLES_LIMIT and ledger.ends_with_cycle:
-                    state.stalled = True
-                elif kind in _ENDS_OF_COPY:
-                    ledger.end_copy()
-                    framer.accept()
-                elif ledger.skipping and kind != _SYNC:
-                    framer.accept()  # the server ignores it as well
-                else:
-                    snapshot = state.snapshot or self._pin()
-                    if snapshot is None or not self._requests.receive(kind, snapshot):
-                        break
-        except ValueError:
-            self._broken = True  # the server closes the connection over this; nothing behind it counts
+        while not self._broken and self.wants_client_data and (kind := self._next_kind()):
+            if len(ledger) >= LEDGER_LIMIT:
+                self._congested = True
+            elif state.cycles >= _CYCLES_LIMIT and ledger.ends_with_cycle:
+                state.stalled = True
+            elif kind in _ENDS_OF_COPY:
+                ledger.end_copy()
+                framer.accept()
+            elif ledger.skipping and kind != _SYNC:
+                framer.accept()  # the server ignores it as well
+            else:
+                snapshot = state.snapshot or self._pin()
+                if snapshot is None or not self._receive(kind, snapshot):
+                    break
         data = framer.take_all() if self._broken else framer.take()
         actions, state.actions = state.actions, []
         if data:
             actions.append(ToServer(data))
         return actions
+
+    def _next_kind(self) -> int:
+        try:
+            return self._client.next()
+        except ValueError:
+            self._broken = True  # the server closes the connection over this; nothing behind it counts
+            return 0
+
+    def _receive(self, kind: int, snapshot: Snapshot) -> bool:
+        """Whether the message that is shown has been dealt with."""
+        try:
+            received = self._requests.receive(kind, snapshot)
+        except Unplanned as unplanned:
+            self._asking = True
+            self._state.actions.append(Ask(unplanned.question))
+            return False
+        if received:
+            self._state.judge.forget_answers()
+        return received
 
     def _pin(self) -> Snapshot | None:
         state = self._state

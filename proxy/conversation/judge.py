@@ -11,6 +11,10 @@ from proxy.conversation.statements import (
     UNCONCERNED,
     Planned,
     Planner,
+    Question,
+    Traits,
+    Unplanned,
+    Verdict,
     key_of,
     may_hold_commands,
     may_move_lexing,
@@ -22,6 +26,7 @@ from proxy.wire.encodings import Undecodable, decode, encode
 from proxy.wire.messages import CANNOT_CONNECT_NOW, PROGRAM_LIMIT_EXCEEDED
 from rules.commands import Command, read_commands
 from rules.errors import Refusal
+from rules.migration import Client
 from rules.plan import Refuse
 from rules.snapshot import Snapshot
 
@@ -39,9 +44,16 @@ class Judge:
         self._planner = planner
         self._path_moving = False
         self._lexing_moving = False
+        #: What was planned elsewhere for the message that is looked at.
+        self._answers: dict[tuple[str, int, Client], Verdict] = {}
+        self._known: dict[bytes, Traits] = {}
 
     def plan(self, text: bytes, snapshot: Snapshot) -> Planned:
-        """The plan of a client's text. A text that cannot be read is refused if it may name a managed table."""
+        """The plan of a client's text. A text that cannot be read is refused if it may name a managed table.
+
+        Raises:
+            Unplanned: it is to be planned elsewhere first.
+        """
         if not snapshot.tables:
             return UNCONCERNED
         settings = self.settings
@@ -71,11 +83,12 @@ class Judge:
                 "a managed table cannot be used with a backslash in the text and standard_conforming_strings = off",
                 "Set standard_conforming_strings to on, and write escapes as E'…'.",
             )
-        moving = self._path_moving or may_move_path(text)
-        planned = self._planner(sql, snapshot, settings.client_on_the_move if moving else settings.client)
+        moving = self._path_moving or self._moves_path(text)
+        client = settings.client_on_the_move if moving else settings.client
+        planned = self._ask(Question(sql, snapshot, client, text, settings.codec))
         if planned.rewrite is not None:
             try:
-                server_text = encode(planned.rewrite.sql, settings.codec)
+                server_text = self.server_text(text, planned)
             except Undecodable:
                 return refuse(
                     "the rewritten statement has characters that the session's client_encoding has not",
@@ -89,6 +102,29 @@ class Judge:
                     migration=planned.migration,
                 )
         return planned
+
+    def _ask(self, question: Question) -> Planned:
+        if self._answers and (answer := self._answers.get(question.key)):
+            return answer.planned
+        try:
+            return self._planner(question.sql, question.snapshot, question.client)
+        except Unplanned:
+            raise Unplanned(question) from None
+
+    def learn(self, question: Question, answer: Verdict) -> None:
+        """What was planned elsewhere for the message that is looked at."""
+        self._answers[question.key] = answer
+        self._known[question.text] = answer.traits
+
+    def forget_answers(self) -> None:
+        """The message has been dealt with."""
+        if self._answers:
+            self._answers.clear()
+            self._known.clear()
+
+    def _moves_path(self, text: bytes) -> bool:
+        known = self._known.get(text) if self._known else None
+        return may_move_path(text) if known is None else known.moves_path
 
     @property
     def lexing(self) -> tuple[str | None, bool]:
@@ -113,7 +149,8 @@ class Judge:
 
     def commands(self, text: bytes) -> tuple[Command | None, ...] | None:
         """What each statement of a text does with names; None if that cannot be told."""
-        if not may_hold_commands(text):
+        known = self._known.get(text) if self._known else None
+        if not (may_hold_commands(text) if known is None else known.holds_commands):
             return ()
         if self._may_misread(text):
             return None
@@ -153,17 +190,23 @@ class Judge:
     def server_text(self, text: bytes, planned: Planned) -> bytes:
         """What the server gets for a text that is not refused."""
         rewrite = planned.rewrite
-        return text if rewrite is None else encode(rewrite.sql, self.settings.codec)
+        if rewrite is None:
+            return text
+        for answer in self._answers.values():
+            if answer.planned is planned and answer.server_text is not None:
+                return answer.server_text
+        return encode(rewrite.sql, self.settings.codec)
 
     def sent(self, text: bytes, snapshot: Snapshot, planned: Planned) -> None:
         """The server is about to run this text: it may change how the next ones are read."""
         if not snapshot.tables:
             return
-        if may_move_path(text):
+        known = self._known.get(text) if self._known else None
+        if self._moves_path(text):
             self._path_moving = True
-        if may_move_lexing(text):
+        if may_move_lexing(text) if known is None else known.moves_lexing:
             self._lexing_moving = True
-        shadowed = temporary_names(text, self.settings.codec or "utf-8")
+        shadowed = temporary_names(text, self.settings.codec or "utf-8") if known is None else known.temporary
         if shadowed:
             self.settings.shadow(shadowed & {table.name for table in snapshot.tables})
 

@@ -21,7 +21,7 @@ from typing import Any, Final, assert_never
 from proxy.conversation.ledger import Change, Renewal
 from proxy.conversation.renewals import Renewals, refuse_unknown
 from proxy.conversation.state import State
-from proxy.conversation.statements import Bound, Planned, Statement
+from proxy.conversation.statements import Bound, Planned, Statement, Unplanned
 from rules.changes import quote_identifier
 from rules.commands import Act, Command
 from rules.plan import PositionMap, ResultPatch
@@ -107,11 +107,14 @@ class Follower:
             return None
         for i, command in enumerate(commands):
             patch = self._results[i] if i < len(self._results) else None
-            if command is not None:
-                patch = self._step(i, command) or patch
+            try:
+                if command is not None:
+                    patch = self._step(i, command) or patch
+            except Unplanned:
+                self._undo_all()
+                raise
             if found.planned.refusal:
-                for undo in reversed(self._undo):
-                    undo()
+                self._undo_all()
                 return found
             if i in self._wrapped:
                 self._silent_statement()
@@ -125,6 +128,10 @@ class Follower:
             sql, positions = (rewrite.sql, rewrite.positions) if rewrite else (self._sql, plain)
             found.sql, found.positions = spliced(sql, positions, self._splices)
         return found
+
+    def _undo_all(self) -> None:
+        for undo in reversed(self._undo):
+            undo()
 
     def _is_settled(self, command: Command) -> bool:
         ledger, key = self._state.ledger, self._state.judge.key(command)
@@ -202,6 +209,7 @@ class Follower:
                 self.found.planned = self._state.judge.outdated(key, planned.migration)
                 return None
             self._prepare_again(statement, planned, text, command)
+        self._undo.append(self._renewals.restoring(statement))
         self._renewals.commit(statement, planned, self._snapshot)
         self._state.judge.sent(statement.text or b"", self._snapshot, planned)
         return statement.result if command.returns_rows else None
@@ -209,7 +217,6 @@ class Follower:
     def _prepare_again(self, statement: Statement, planned: Planned, text: bytes, command: Command) -> None:
         found = self.found
         restore = self._renewals.restoring(statement)
-        self._undo.append(restore)
         drop = ""
         if statement.server_text is not None:
             drop = f"DEALLOCATE {quote_identifier(command.name or '')}; "

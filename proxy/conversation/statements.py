@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from proxy.wire.encodings import Undecodable, encode
 from rules.commands import Command
 from rules.migration import Client
 from rules.plan import Plan, PositionMap, Refuse, ResultPatch, Rewrite, Untouched
@@ -43,6 +44,50 @@ class Planned:
 
 
 Planner = Callable[[str, Snapshot, Client], Planned]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """What the planner is asked."""
+
+    sql: str
+    snapshot: Snapshot
+    client: Client
+    #: The same as the client sent it, in that codec; for `considered`.
+    text: bytes = b""
+    codec: str | None = None
+
+    @property
+    def key(self) -> tuple[str, int, Client]:
+        return self.sql, id(self.snapshot), self.client
+
+
+class Unplanned(Exception):
+    """The planner takes too long for this one: ask it elsewhere, and look at the message again with the answer."""
+
+    def __init__(self, question: Question) -> None:
+        super().__init__()
+        self.question = question
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a look at the words of a text says, without reading it."""
+
+    moves_path: bool
+    moves_lexing: bool
+    holds_commands: bool
+    temporary: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A plan with what else takes long for a long text: its traits, and what the server gets (None: cannot be said)."""
+
+    planned: Planned
+    traits: Traits
+    server_text: bytes | None
+
 
 #: For a text that cannot name a managed table.
 UNCONCERNED: Final = Planned(Untouched())
@@ -139,6 +184,22 @@ _TEMPORARY, _TEMPORARY_SCHEMA = (
         rb"(?<=\bpg_)tempGAP*\.GAP*",
     )
 )
+
+
+def considered(question: Question, planned: Planned) -> Verdict:
+    """The answer to a question with this plan."""
+    text = question.text
+    traits = Traits(
+        may_move_path(text),
+        may_move_lexing(text),
+        may_hold_commands(text),
+        temporary_names(text, question.codec or "utf-8"),
+    )
+    try:
+        server_text = encode(planned.rewrite.sql, question.codec) if planned.rewrite else text
+    except Undecodable:
+        server_text = None
+    return Verdict(planned, traits, server_text)
 
 
 def may_move_path(text: bytes) -> bool:

@@ -42,7 +42,7 @@ class Query:
         return cls(body[:-1]) if body and body.find(0) == len(body) - 1 else None
 
     def write(self) -> bytes:
-        return message(b"Q", self.text + b"\0")
+        return b"".join((b"Q", _INT32.pack(len(self.text) + 5), self.text, b"\0"))  # a long text is copied once
 
 
 @dataclass(frozen=True, slots=True)
