@@ -109,6 +109,8 @@ _BOTH = {
     "no index, rare": "SELECT id FROM people WHERE {plan} = 'tier7'",
 }
 _OLD_ONLY = {
+    "ON CONFLICT": "INSERT INTO people (id, tenant, active, email, price, tier) VALUES (0, 1, true, 'user1', 1, 'x')"
+    " ON CONFLICT (email) DO UPDATE SET tenant = 2",
     "name =": "SELECT id FROM people WHERE full_name = 'First77 Last77'",
     "IS NULL": "SELECT id FROM people WHERE full_name IS NULL",
     "number range": "SELECT id FROM people WHERE price BETWEEN 700 AND 710",
@@ -117,6 +119,8 @@ _OLD_ONLY = {
     "min()": "SELECT min(price) FROM people",
 }
 _NEW_ONLY = {
+    "ON CONFLICT": "INSERT INTO people (id, tenant, active, mail, cost, plan) VALUES (0, 1, true, 'user1', 1, 'x')"
+    " ON CONFLICT (mail) DO UPDATE SET tenant = 2",
     "name =": "SELECT id FROM people WHERE last_name = 'Last77'",
     "two names": "SELECT id FROM people WHERE first_name = 'First77' AND last_name = 'Last77'",
     "IS NULL": "SELECT id FROM people WHERE first_name IS NULL",
@@ -131,8 +135,9 @@ QUERIES: dict[Shape, dict[str, str]] = {
 }
 
 
-#: `price / 100.0` may overflow numeric(12,2), for all that can be told from it.
-_OVER_WHAT_MAY_FAIL = {"number range", "partial", "number ORDER BY", "min()"}
+#: `price / 100.0` may overflow numeric(12,2), for all that can be told from it; and a unique index refuses duplicates.
+_OVER_WHAT_MAY_FAIL = {"number range", "partial", "number ORDER BY", "min()", "ON CONFLICT"}
+_NO_ARBITER = "no arbiter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +149,7 @@ class Access:
 
     @property
     def reads_all(self) -> bool:
-        return self.node == "Seq Scan"
+        return self.node in ("Seq Scan", _NO_ARBITER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +193,10 @@ class Comparison:
 
 def access(connection: psycopg.Connection[Any], query: str) -> Access:
     """The scan of the table in PostgreSQL's plan. A query with an index for its ORDER BY expects the whole table."""
-    row = connection.execute("EXPLAIN (FORMAT JSON) " + query).fetchone()
+    try:
+        row = connection.execute("EXPLAIN (FORMAT JSON) " + query).fetchone()
+    except psycopg.errors.InvalidColumnReference:
+        return Access(_NO_ARBITER, 1)
     assert row is not None
     stack = [row[0][0]["Plan"]]
     found = []
@@ -196,6 +204,8 @@ def access(connection: psycopg.Connection[Any], query: str) -> Access:
         node = stack.pop()
         if node.get("Relation Name") == TABLE and node["Node Type"] != "ModifyTable":
             found.append(Access(node["Node Type"], node["Plan Rows"]))
+        if "Conflict Arbiter Indexes" in node:
+            found.append(Access("arbiter", 1))
         stack += node.get("Plans", [])
     return max(found, key=lambda a: (a.reads_all, a.rows))
 
