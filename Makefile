@@ -23,8 +23,9 @@ lint: $(STAMP) ## ruff, mypy --strict, import-linter
 	$(BIN)/mypy docs/generate.py
 	$(BIN)/lint-imports
 
-bench: $(STAMP) ## pgbench directly and through the proxy (one minute)
+bench: $(STAMP) ## pgbench and COPY of a million rows, directly and through the proxy (five minutes)
 	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.bench_copy
 
 twin: $(STAMP) ## every case of tests/cases through a proxy, in every protocol and phase, against unmigrated twins (ten minutes)
 	@$(BIN)/python -m tests.protocols

@@ -18,6 +18,9 @@ _STATE = STATE_COLUMN.removeprefix(HIDDEN_PREFIX)
 _HIDDEN: Final = re.compile(rb"%b(?!%b\b|gate_)" % (HIDDEN_PREFIX.encode(), _STATE.encode()))
 #: Message, detail, hint, context, column and constraint name.
 _NAMING_FIELDS: Final = frozenset(b"MDHWcn")
+#: A line of a context that speaks of a trigger's function of ours (`rules.copying`), which no client knows.
+_CONVERTER: Final = re.compile(rb"(?m)^.*\bpgjanus\.copy_(?:old|new)_[0-9a-f]{16}\(\).*\n?")
+_CONTEXT: Final = ord("W")
 _POSITION: Final = ord("P")
 _SEVERITY: Final = b"S"
 
@@ -53,5 +56,7 @@ def translated(error: ErrorFields, positions: PositionMap | None) -> ErrorFields
             value = b"%d" % (positions.to_client(int(value) - 1) + 1)
         elif code in _NAMING_FIELDS:
             value = _HIDDEN.sub(b"", value)
+            if code == _CONTEXT:
+                value = _CONVERTER.sub(b"", value)
         fields.append((code, value))
     return ErrorFields(tuple(fields))
