@@ -142,6 +142,10 @@ _FUNCTIONS = """
 SELECT proname::text AS name, min(array_position('{v,s,i}'::text[], provolatile::text)) AS worst
   FROM pg_proc GROUP BY proname"""
 
+_AGGREGATES = "SELECT DISTINCT proname::text FROM pg_proc WHERE prokind IN ('a', 'w')"
+
+_SET_RETURNING = "SELECT DISTINCT proname::text FROM pg_proc WHERE proretset"
+
 _VOLATILE_OPERATORS = """
 SELECT DISTINCT o.oprname::text FROM pg_operator o JOIN pg_proc p ON p.oid = o.oprcode WHERE p.provolatile = 'v'"""
 
@@ -209,6 +213,8 @@ async def load_catalog(connection: Connection) -> Catalog:
         function_columns={name: frozenset(found) for name, found in function_columns.items()},
         volatile_operators=operators,
         system={r.table: r for r in system},
+        aggregates=frozenset(r[0] for r in await connection.fetch(_AGGREGATES)),
+        set_returning=frozenset(r[0] for r in await connection.fetch(_SET_RETURNING)),
         row_takers=frozenset(r[0] for r in await connection.fetch(_ROW_TAKERS)),
         own_row_takers=frozenset(r[0] for r in await connection.fetch(_OWN_ROW_TAKERS)),
         database=str(await connection.fetchval("SELECT current_database()")),

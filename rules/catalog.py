@@ -89,6 +89,7 @@ class Catalog:
     taken as volatile. `function_columns` holds only functions that return named columns (composite,
     OUT or TABLE arguments); any other function in FROM has one column, called like its alias.
     `system` are the relations of pg_catalog and information_schema.
+    `aggregates` (window functions among them) and `set_returning` are functions by bare name too.
     `row_takers` are the functions that can be called with a row alone (so that `t.f` may mean `f(t)`), `own_row_takers`
     the functions and operators outside pg_catalog that can be given one. `database` is the database's name.
     """
@@ -99,6 +100,8 @@ class Catalog:
     function_columns: Mapping[str, frozenset[str]] = field(default_factory=dict)
     volatile_operators: frozenset[str] = frozenset()
     system: Mapping[TableName, Relation] = field(default_factory=dict)
+    aggregates: frozenset[str] = frozenset()
+    set_returning: frozenset[str] = frozenset()
     row_takers: frozenset[str] = frozenset()
     own_row_takers: frozenset[str] = frozenset()
     database: str = ""

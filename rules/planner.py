@@ -22,6 +22,7 @@ from rules.scope import Analyser
 from rules.snapshot import Snapshot
 from rules.source import Node, SourceText, unwrap, walk
 from rules.statements import (
+    Judge,
     check_objects,
     mark_rows,
     result_patch,
@@ -235,15 +236,15 @@ class _Planner:
         rewrite_reads(self._source, self._edits, analysis, shape)
         tables = tuple(self._lookup.snapshot.tables.values())
         rewrite_catalogs(self._source, self._edits, {kind: node}, analysis.catalogs, tables, shape)
-        catalog = self._lookup.snapshot.catalog
+        judge = Judge(self._source, self._lookup.snapshot.catalog)
         for write in analysis.writes:
             match write.kind:
                 case "UpdateStmt":
-                    rewrite_set(self._source, self._edits, write.entry, write.node["targetList"], shape)
+                    rewrite_set(self._source, self._edits, write.entry, write.node["targetList"], shape, judge)
                 case "MergeStmt":
-                    rewrite_merge(self._source, self._edits, write, shape, catalog)
+                    rewrite_merge(self._source, self._edits, write, shape, judge)
                 case _:
-                    rewrite_insert(self._source, self._edits, write, shape, catalog)
+                    rewrite_insert(self._source, self._edits, write, shape, judge)
         return analysis
 
     def _copy(self, node: Node) -> None:

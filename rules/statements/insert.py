@@ -18,7 +18,6 @@ A column list that the client left out is written down: the table has columns th
 from __future__ import annotations
 
 from rules.analysis import Write
-from rules.catalog import Catalog
 from rules.fragments import Edits
 from rules.phases import Shape
 from rules.source import SourceText
@@ -26,18 +25,18 @@ from rules.statements.arbiter import rewrite_arbiter
 from rules.statements.insert_select import SelectRewriting
 from rules.statements.insert_values import ValuesRewriting
 from rules.statements.insertion import Insertion
-from rules.statements.mirror import is_repeatable
+from rules.statements.judge import Judge
 from rules.statements.update import rewrite_set
 
 
-def rewrite_insert(source: SourceText, edits: Edits, write: Write, shape: Shape, catalog: Catalog) -> None:
+def rewrite_insert(source: SourceText, edits: Edits, write: Write, shape: Shape, judge: Judge) -> None:
     """Rewrite one INSERT on a managed table."""
     conflict = write.node.get("onConflictClause", {})
     if conflict:
         rewrite_arbiter(source, edits, write.entry, conflict, shape)
         if conflict.get("targetList"):
-            rewrite_set(source, edits, write.entry, conflict["targetList"], shape)
-    insertion = Insertion(source, edits, write, shape, repeatable=lambda node: is_repeatable(node, catalog))
+            rewrite_set(source, edits, write.entry, conflict["targetList"], shape, judge)
+    insertion = Insertion(source, edits, write, shape, judge)
     select = write.node.get("selectStmt", {}).get("SelectStmt")
     if select is None:
         ValuesRewriting(insertion).default_values()

@@ -81,6 +81,8 @@ class SelectRewriting:
 
     def _places(self, select: Node, start: int) -> list[int]:
         """Where each column of the query stands in the client's text; the query's start where that is not clear."""
+        while "larg" in select:  # of a set operation the first query counts
+            select = select["larg"]
         targets = select.get("targetList", [])
         if any(_is_star(t) for t in targets) or len(targets) != len(self._insertion.names):
             return [start] * len(self._insertion.names)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rules.errors import Refusal
 from rules.fragments import At, Pieces, Span, joined
 from rules.source import COMMA, OPEN, Node
 from rules.statements.insertion import ROW, Insertion, base_type
-from rules.statements.mirror import Value, default_value, is_simple, is_untyped
+from rules.statements.judge import Judge
+from rules.statements.mirror import Value, default_value, is_untyped
 
 #: With these a number in the text has a common type that loses nothing.
 _NUMBERS = frozenset({"smallint", "integer", "bigint", "numeric", "real", "double precision"})
@@ -42,7 +42,7 @@ class ValuesRewriting:
             self._insertion.unmark("in a MERGE a default that must be evaluated only once cannot be converted")
         else:
             self._insertion.replace_list(list(values))
-            self._insertion.edits.replace(start, end, *self._from_row([], values))
+            self._insertion.edits.replace(start, end, *self._from_row(values))
 
     def values(self, select: Node) -> None:
         rows = self._rows(select)
@@ -55,8 +55,8 @@ class ValuesRewriting:
         omitted = self._insertion.omitted()
         # One row is evaluated in a sub-select, which costs nothing. Several would have to go through a VALUES list,
         # whose columns each have one type: so they are written twice where that makes no difference.
-        repeatable = self._insertion.repeatable if self._insertion.in_merge or len(rows) > 1 else is_simple
-        values = [self._row_values(row, omitted, repeatable) for row in rows]
+        judge = replace(self._insertion.judge, in_merge=self._insertion.in_merge or len(rows) > 1)
+        values = [self._row_values(row, omitted, judge) for row in rows]
         if self._may_repeat(values):
             self._insertion.edit_list()
             for row, row_values in zip(rows, values, strict=True):
@@ -105,7 +105,7 @@ class ValuesRewriting:
             index += 1
         return index
 
-    def _row_values(self, row: _Row, omitted: dict[str, Value], repeatable: Callable[[Node], bool]) -> dict[str, Value]:
+    def _row_values(self, row: _Row, omitted: dict[str, Value], judge: Judge) -> dict[str, Value]:
         found: dict[str, Value] = {}
         for name in self._insertion.needs:
             if name in omitted:
@@ -115,27 +115,34 @@ class ValuesRewriting:
             if "SetToDefault" in row.nodes[at]:
                 found[name] = default_value(self._insertion.column(name), row.spans[at].start)
             else:
-                found[name] = Value((row.spans[at],), repeatable(row.nodes[at]))
+                found[name] = Value((row.spans[at],), judge.is_simple(row.nodes[at]), row.nodes[at])
         return found
 
     def _one_row(self, row: _Row, values: dict[str, Value]) -> None:
-        """A single row with something to evaluate once: everything else stays raw in the outer SELECT."""
-        pairs: list[tuple[str, Pieces]] = []
-        for name, node, span in zip(self._insertion.names, row.nodes, row.spans, strict=False):
+        """A single row with something to evaluate once: what is simple stays raw in the outer SELECT."""
+        insertion = self._insertion
+        given: dict[str, Value] = {}
+        for name, node, span in zip(insertion.names, row.nodes, row.spans, strict=False):
             if name in values:
-                continue
-            if "SetToDefault" not in node:
-                pairs.append((name, (span,)))
-        body_start, body_end = self._insertion.source.span(self._values_token(), row.closing + 1)
-        self._insertion.replace_list([*(n for n, _ in pairs), *values])
-        self._insertion.edits.replace(body_start, body_end, *self._from_row(pairs, values))
+                given[name] = values[name]
+            elif "SetToDefault" not in node:
+                given[name] = Value((span,), insertion.judge.is_simple(node), node)
+        given |= values
+        start, end = insertion.source.span(self._values_token(), row.closing + 1)
+        insertion.replace_list(list(given))
+        insertion.edits.replace(start, end, *self._from_row(given))
 
-    def _from_row(self, pairs: list[tuple[str, Pieces]], values: dict[str, Value]) -> Pieces:
-        """`SELECT <pairs>, <values>, <mirrors> FROM (SELECT <values to evaluate once>) AS row`."""
+    def _from_row(self, values: dict[str, Value]) -> Pieces:
+        """`SELECT <values>, <mirrors> FROM (SELECT <values to evaluate once>) AS row`."""
+        insertion = self._insertion
         once = [n for n, v in values.items() if not v.simple]
-        raw: dict[str, Pieces] = {n: (f"{ROW}.c{once.index(n)}",) if n in once else v.pieces for n, v in values.items()}
-        typed = {n: ("((", *raw[n], f")::{self._insertion.column(n).type})") for n in values}
-        selected = [p for _, p in pairs] + [raw[n] for n in values] + self._insertion.mirrors(typed)
+        raw: dict[str, Pieces] = {}
+        for name, value in values.items():
+            insertion.judge.check(None if value.simple else value.node, "VALUES", sets=True)
+            position = insertion.position if value.node is None else insertion.start(value.node)
+            raw[name] = value.pieces if value.simple else (At(f"{ROW}.c{once.index(name)}", position),)
+        typed = {n: ("((", *raw[n], f")::{insertion.column(n).type})") for n in insertion.needs}
+        selected = [*raw.values(), *insertion.mirrors(typed)]
         inner = joined(", ", [(*values[n].pieces, f" AS c{i}") for i, n in enumerate(once)])
         return ("SELECT ", *joined(", ", selected), " FROM (SELECT ", *inner, f") AS {ROW}")
 
@@ -152,7 +159,7 @@ class ValuesRewriting:
             self._many_kinds(rows, values)
             return
         columns = ", ".join(f"c{i}" for i in range(len(names)))
-        raw: dict[str, Pieces] = {n: (f"{ROW}.c{i}",) for i, n in enumerate(names)}
+        raw: dict[str, Pieces] = {n: (At(f"{ROW}.c{i}", self._start(n, rows[0])),) for i, n in enumerate(names)}
         typed: dict[str, Pieces] = {
             n: (f"(({ROW}.c{names.index(n)})::{insertion.column(n).type})",) for n in insertion.needs
         }
@@ -184,9 +191,8 @@ class ValuesRewriting:
             cells: dict[str, Pieces] = {n: (s,) for n, s in zip(insertion.names, row.spans, strict=False)}
             for name, value in row_values.items():
                 if not value.simple:
-                    place = cells[name][0] if name in cells else None
-                    position = place.start if isinstance(place, Span) else insertion.position
-                    cells[name] = (At(f"(SELECT c0 FROM {ROW}{len(queries)})", position),)
+                    insertion.judge.check(value.node, "VALUES")
+                    cells[name] = (At(f"(SELECT c0 FROM {ROW}{len(queries)})", self._start(name, row)),)
                     queries.append((f"{ROW}{len(queries)} AS MATERIALIZED (SELECT ", *value.pieces, " AS c0)"))
             typed = {
                 n: ("((", *(v.pieces if v.simple else cells[n]), f")::{insertion.column(n).type})")
@@ -200,6 +206,12 @@ class ValuesRewriting:
         head = Span(start, source.tokens[self._values_token()].start)
         clause = ", " if "withClause" in insertion.node else "WITH "
         insertion.edits.replace(start, end, clause, *joined(", ", queries), " ", head, "VALUES ", *joined(", ", lines))
+
+    def _start(self, name: str, row: _Row) -> int:
+        insertion = self._insertion
+        return (
+            insertion.start(row.nodes[insertion.names.index(name)]) if name in insertion.names else insertion.position
+        )
 
     def _all_default(self, name: str, rows: list[_Row]) -> bool:
         at = self._insertion.names.index(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from rules.analysis import Write
@@ -12,7 +11,8 @@ from rules.errors import Refusal
 from rules.fragments import Edits, Pieces
 from rules.migration import Guard, ManagedTable
 from rules.phases import STATE_COLUMN, Reads, Shape, Writes
-from rules.source import OPEN, SEMICOLON, Node, SourceText, walk
+from rules.source import OPEN, SEMICOLON, Node, SourceText
+from rules.statements.judge import Judge
 from rules.statements.mirror import (
     Value,
     conversion,
@@ -46,8 +46,8 @@ class Insertion:
         edits: Edits,
         write: Write,
         shape: Shape,
+        judge: Judge,
         *,
-        repeatable: Callable[[Node], bool],
         first_token: int | None = None,
     ) -> None:
         table, node = write.entry.managed, write.node
@@ -55,7 +55,7 @@ class Insertion:
         self.source, self.edits, self.node, self.shape = source, edits, node, shape
         self.outputs = write.outputs
         self.table: ManagedTable = table
-        self.repeatable = repeatable
+        self.judge = judge
         self.in_merge = first_token is not None
         self.position = source.location(node["relation"])
         self.layout = self._find_layout(first_token)
@@ -208,22 +208,21 @@ class Insertion:
             uneven = next((values for values in lists if len(values) != width), None)
             if uneven is not None:
                 raise Refusal(
-                    "VALUES lists must all be the same length", sqlstate=_SYNTAX_ERROR, position=self._start(uneven[0])
+                    "VALUES lists must all be the same length", sqlstate=_SYNTAX_ERROR, position=self.start(uneven[0])
                 )
             expressions = lists[0]
         else:
             expressions = [t["ResTarget"] for t in select.get("targetList", [])]
         columns = len(self.names)
         if width > columns:
-            position = self._start(expressions[columns]) if len(expressions) == width else None
+            position = self.start(expressions[columns]) if len(expressions) == width else None
             raise Refusal("INSERT has more expressions than target columns", sqlstate=_SYNTAX_ERROR, position=position)
         if width < columns:
             position = self.source.location(self.node["cols"][width]["ResTarget"])
             raise Refusal("INSERT has more target columns than expressions", sqlstate=_SYNTAX_ERROR, position=position)
 
-    def _start(self, node: Node) -> int:
-        """The leftmost place of an expression."""
-        return min(self.source.location(body) for _, body in walk({"": node}) if body.get("location", -1) >= 0)
+    def start(self, node: Node) -> int:
+        return self.judge.start(node)
 
     def list_sql(self, names: list[str]) -> str:
         physical = [self.physical(n) for n in names] + self.added()

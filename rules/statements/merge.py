@@ -14,21 +14,17 @@ no SELECT, and PostgreSQL (15 to 18) crashes on row assignments from a sub-selec
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rules.analysis import Write
-from rules.catalog import Catalog
 from rules.errors import Refusal
 from rules.fragments import Edits
 from rules.phases import Shape
 from rules.source import CLOSE, DOT, OPEN, SEMICOLON, Node, SourceText
 from rules.statements.insert_values import ValuesRewriting
 from rules.statements.insertion import Insertion
-from rules.statements.mirror import is_repeatable
+from rules.statements.judge import Judge
 from rules.statements.update import SetList, read_set
-
-Judge = Callable[[Node], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +39,16 @@ class _Action:
         return str(self.body.get("commandType", ""))
 
 
-def rewrite_merge(source: SourceText, edits: Edits, write: Write, shape: Shape, catalog: Catalog) -> None:
+def rewrite_merge(source: SourceText, edits: Edits, write: Write, shape: Shape, judge: Judge) -> None:
     """Rewrite the actions of a MERGE; what it reads is rewritten like any other statement's."""
 
-    def repeatable(node: Node) -> bool:
-        return is_repeatable(node, catalog)
-
+    judge = replace(judge, in_merge=True)
     updates: list[SetList] = []
     for action in _actions(source, write.node):
         if action.command == "CMD_UPDATE":
-            updates.append(read_set(source, edits, write.entry, action.body["targetList"], shape, repeatable))
+            updates.append(read_set(source, edits, write.entry, action.body["targetList"], shape, judge))
         elif action.command == "CMD_INSERT":
-            _rewrite_insert(source, edits, write, action, shape, repeatable)
+            _rewrite_insert(source, edits, write, action, shape, judge)
     _rewrite_updates(updates)
 
 
@@ -77,7 +71,7 @@ def _rewrite_updates(updates: list[SetList]) -> None:
 
 
 def _rewrite_insert(
-    source: SourceText, edits: Edits, write: Write, action: _Action, shape: Shape, values: Judge
+    source: SourceText, edits: Edits, write: Write, action: _Action, shape: Shape, judge: Judge
 ) -> None:
     """As the INSERT that it is, but for the words between INSERT and the column list."""
     body = action.body
@@ -87,7 +81,7 @@ def _rewrite_insert(
     if "values" in body:
         node["selectStmt"] = {"SelectStmt": {"valuesLists": [{"List": {"items": body["values"]}}]}}
     insertion = Insertion(
-        source, edits, Write("InsertStmt", node, write.entry), shape, first_token=action.first + 1, repeatable=values
+        source, edits, Write("InsertStmt", node, write.entry), shape, judge, first_token=action.first + 1
     )
     if "values" not in body:
         ValuesRewriting(insertion).default_values()

@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rules.catalog import Catalog, Column, Volatility
+from rules.catalog import Column, Volatility
 from rules.changes import ColumnChange, ManagedColumn
 from rules.errors import UNDEFINED_COLUMN, Refusal
 from rules.fragments import Pieces, expression_pieces
 from rules.migration import ManagedTable
 from rules.phases import Reads, Shape, Writes
 from rules.reads import find_column, is_stored
-from rules.source import Node, string, unwrap, walk
+from rules.source import Node, unwrap
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """What a statement gives to one column. `simple`: it may be evaluated twice with the same result, and cheaply."""
+    """What a statement gives to one column. `simple`: it may be evaluated twice with the same result, and cheaply.
+
+    `node` is the client's expression, None for a default.
+    """
 
     pieces: Pieces
     simple: bool
+    node: Node | None = None
 
     def typed(self, type_name: str) -> Pieces:
         """The value as the column will store it: an `up` must see what is stored, not what was written."""
@@ -33,22 +37,6 @@ def is_simple(node: Node) -> bool:
     while kind == "TypeCast":
         kind, body = unwrap(body["arg"])
     return kind in ("A_Const", "ParamRef", "ColumnRef", "SQLValueFunction", "SetToDefault")
-
-
-def is_repeatable(node: Node, catalog: Catalog) -> bool:
-    """Whether an expression gives the same value when it is evaluated twice for one row of one statement.
-
-    A sub-select need not: which row LIMIT leaves or in which order an aggregate is fed is not defined.
-    """
-    for kind, body in walk({"": node}):
-        if kind == "SubLink":
-            return False
-        if kind == "FuncCall":
-            if catalog.volatility.get(string(body["funcname"][-1]), Volatility.VOLATILE) is Volatility.VOLATILE:
-                return False
-        elif kind == "A_Expr" and string(body["name"][-1]) in catalog.volatile_operators:
-            return False
-    return True
 
 
 def is_untyped(node: Node) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from rules.changes import quote_identifier
@@ -11,7 +10,8 @@ from rules.fragments import Edits, Span
 from rules.migration import ManagedTable
 from rules.phases import Shape
 from rules.source import OPEN, Node, SourceText, unwrap
-from rules.statements.mirror import Value, default_value, is_simple, matters, target_column
+from rules.statements.judge import Judge
+from rules.statements.mirror import Value, default_value, matters, target_column
 
 _SYNTAX_ERROR = "42601"
 
@@ -33,18 +33,10 @@ class Item:
 
 
 class ItemReader:
-    """`repeatable` says of an expression whether it may be written twice."""
+    """Reads the ResTargets of a SET list."""
 
-    def __init__(
-        self,
-        source: SourceText,
-        edits: Edits,
-        table: ManagedTable,
-        shape: Shape,
-        repeatable: Callable[[Node], bool] = is_simple,
-    ) -> None:
-        self._source, self._edits, self._table, self._shape = source, edits, table, shape
-        self._repeatable = repeatable
+    def __init__(self, source: SourceText, edits: Edits, table: ManagedTable, shape: Shape, judge: Judge) -> None:
+        self._source, self._edits, self._table, self._shape, self._judge = source, edits, table, shape, judge
 
     def read(self, bodies: list[Node]) -> list[Item]:
         """The items in order, from their ResTargets; names are edited to the physical ones on the way."""
@@ -81,7 +73,7 @@ class ItemReader:
             column = target_column(self._table, self._shape, name, span.start)
             assert column is not None
             return default_value(column, span.start)
-        return Value((span,), simple=self._repeatable(node))
+        return Value((span,), self._judge.is_simple(node), node)
 
     def _row(self, own: list[Node], first: int, after: int) -> Item:
         """`(a, b) = ROW(1, 2)`, `(a, b) = (1, 2)` or `(a, b) = (SELECT …)`."""

@@ -16,20 +16,18 @@ self-join would lose updates under READ COMMITTED, an uncorrelated sub-select wo
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from rules.changes import ColumnChange, ManagedColumn, quote_identifier
 from rules.errors import Refusal
-from rules.fragments import Edits, Piece, Pieces, Span, joined
+from rules.fragments import At, Edits, Pieces, Span, joined
 from rules.names import Entry
 from rules.phases import STATE_COLUMN, RowState, Shape
 from rules.reads import by_row_state, is_stored, physical
 from rules.source import Node, SourceText
+from rules.statements.judge import Judge
 from rules.statements.mirror import (
     Value,
     conversion,
     effective_writes,
-    is_simple,
     matters,
     refuse_lossy,
     target_column,
@@ -40,9 +38,11 @@ from rules.statements.set_items import Item, ItemReader
 _ROW = "_pgjanus_v"
 
 
-def rewrite_set(source: SourceText, edits: Edits, entry: Entry, targets: list[Node], shape: Shape) -> None:
+def rewrite_set(
+    source: SourceText, edits: Edits, entry: Entry, targets: list[Node], shape: Shape, judge: Judge
+) -> None:
     """Rewrite the SET list made of these ResTargets, on the managed table `entry`."""
-    assignments = read_set(source, edits, entry, targets, shape)
+    assignments = read_set(source, edits, entry, targets, shape, judge)
     if assignments.concern_us:
         assignments.rewrite()
 
@@ -53,20 +53,20 @@ def read_set(
     entry: Entry,
     targets: list[Node],
     shape: Shape,
-    repeatable: Callable[[Node], bool] = is_simple,
+    judge: Judge,
 ) -> SetList:
-    """The SET list made of these ResTargets; only names are edited yet. See `ItemReader` for `repeatable`."""
+    """The SET list made of these ResTargets; only names are edited yet."""
     assert entry.managed is not None
-    items = ItemReader(source, edits, entry.managed, shape, repeatable).read([t["ResTarget"] for t in targets])
-    return SetList(edits, entry, shape, items)
+    items = ItemReader(source, edits, entry.managed, shape, judge).read([t["ResTarget"] for t in targets])
+    return SetList(edits, entry, shape, items, judge)
 
 
 class SetList:
     """`rewrite` adds what the other format needs; `unmark` writes the client's own format only, and says so."""
 
-    def __init__(self, edits: Edits, entry: Entry, shape: Shape, items: list[Item]) -> None:
+    def __init__(self, edits: Edits, entry: Entry, shape: Shape, items: list[Item], judge: Judge) -> None:
         assert entry.managed is not None
-        self._edits = edits
+        self._edits, self._judge = edits, judge
         self._table = entry.managed
         self._qualifier = entry.qualifier
         self._shape = shape
@@ -74,11 +74,23 @@ class SetList:
         self.position = items[0].start
         self._writes = effective_writes(self._table, shape, insert=False)
         self._row_columns: dict[str, Value] = {}  # what the row assignment's sub-select evaluates, by column set
+        self._numbers = {n: i for i, n in enumerate(n for item in items for n in item.names)}
         self._values: dict[str, Pieces] = {}  # typed value of each column that matters
         self._laterals: list[Pieces] = []
         self._lateral_names: dict[tuple[str, ...], str] = {}
         for item in items:
             self._collect(item)
+        if self.needs_row:
+            self._take_along(items)
+
+    def _take_along(self, items: list[Item]) -> None:
+        """What is volatile in other columns goes into the row as well, so that it is evaluated in its order."""
+        given = [pair for item in items for pair in zip(item.names, item.values, strict=True)]
+        for name, value in given:
+            if value is not None and name not in self._values:
+                if value.node is not None and not self._judge.is_repeatable(value.node):
+                    self._row_columns[name] = value
+        self._row_columns = {n: self._row_columns[n] for n, _ in given if n in self._row_columns}
 
     @property
     def concern_us(self) -> bool:
@@ -106,7 +118,7 @@ class SetList:
         part = next((i for i in self._items if self._sets_part(i)), None)
         if part is not None:
             self.unmark("the other format of a column of which a part is assigned cannot be computed", part)
-        elif self.needs_row:
+        elif self.needs_row and self._mirrored():
             self._edits.replace(self.position, self._items[-1].end, *self._whole_list())
         else:
             self._edits.insert(self._items[-1].end, ", ", *joined(", ", self._mirrors()))
@@ -151,9 +163,8 @@ class SetList:
             if value.simple:
                 self._values[name] = value.typed(self._type(name))
             else:
-                column = f"c{len(self._row_columns)}"
                 self._row_columns[name] = value
-                self._values[name] = (f"(({_ROW}.{column})::{self._type(name)})",)
+                self._values[name] = (f"(({self._in_row(name)})::{self._type(name)})",)
 
     def _type(self, name: str) -> str:
         column = target_column(self._table, self._shape, name, self.position)
@@ -223,36 +234,55 @@ class SetList:
         ]
 
     def _whole_list(self) -> Pieces:
-        """The whole SET list, with everything that must be evaluated once in one row assignment."""
+        """The whole SET list, with everything that must be evaluated once in one row assignment.
+
+        That stands where the first of those items stood: the first use of a parameter decides its type.
+        """
         plain: list[Pieces] = []
+        row_at: int | None = None
         names: list[str] = []
         selected: list[Pieces] = []
         for item in self._items:
-            if item.names in self._lateral_names:
-                for i, name in enumerate(item.names):
-                    names.append(self._physical(name))
-                    selected.append((f"{self._lateral_names[item.names]}.c{i}",))
-            elif not any(n in self._row_columns for n in item.names):
+            if item.names not in self._lateral_names and not any(n in self._row_columns for n in item.names):
                 plain.append((Span(item.start, item.end),))
-            else:
-                for name, value in zip(item.names, item.values, strict=True):
-                    assert value is not None
-                    if name in self._row_columns:
-                        names.append(self._physical(name))
-                        selected.append((f"{_ROW}.c{list(self._row_columns).index(name)}",))
-                    else:
-                        plain.append((f"{quote_identifier(self._physical(name))} = ", *value.pieces))
+                continue
+            row_at = len(plain) if row_at is None else row_at
+            for i, (name, value) in enumerate(zip(item.names, item.values, strict=True)):
+                if value is not None and name not in self._row_columns:
+                    plain.append((f"{quote_identifier(self._physical(name))} = ", *value.pieces))
+                    continue
+                names.append(self._physical(name))
+                if value is None:
+                    selected.append((f"{self._lateral_names[item.names]}.c{i}",))
+                else:
+                    selected.append((At(self._in_row(name), self._start(value, item)),))
         for column, pieces in self._mirrored():
             names.append(column)
             selected.append(pieces)
-        inner: list[Piece] = ["(SELECT "]
-        values = [(*v.pieces, f" AS c{i}") for i, v in enumerate(self._row_columns.values())] or [("1 AS one",)]
-        inner += joined(", ", values)
-        inner += [f" WHERE {self._qualifier}ctid IS NOT NULL) AS {_ROW}"]
-        targets = ", ".join(quote_identifier(n) for n in names)
+        plain.insert(row_at or 0, self._row(names, selected))
+        return joined(", ", [*plain, self._state(self._writes.leaves)])
+
+    def _row(self, names: list[str], selected: list[Pieces]) -> Pieces:
+        """`(names) = (SELECT selected FROM (SELECT what is evaluated once, per row) …)`."""
+        for value in self._row_columns.values():
+            self._judge.check(value.node, "UPDATE")
+        values = [(*v.pieces, f" AS c{self._numbers[n]}") for n, v in self._row_columns.items()] or [("1 AS one",)]
         laterals = [piece for lateral in self._laterals for piece in lateral]
-        row: Pieces = (f"({targets}) = (SELECT ", *joined(", ", selected), " FROM ", *inner, *laterals, ")")
-        return joined(", ", [*plain, row, self._state(self._writes.leaves)])
+        return (
+            f"({', '.join(quote_identifier(n) for n in names)}) = (SELECT ",
+            *joined(", ", selected),
+            " FROM (SELECT ",
+            *joined(", ", values),
+            f" WHERE {self._qualifier}ctid IS NOT NULL) AS {_ROW}",
+            *laterals,
+            ")",
+        )
+
+    def _in_row(self, name: str) -> str:
+        return f"{_ROW}.c{self._numbers[name]}"
+
+    def _start(self, value: Value, item: Item) -> int:
+        return item.start if value.node is None else self._judge.start(value.node)
 
     def _physical(self, name: str) -> str:
         column = target_column(self._table, self._shape, name, self.position)

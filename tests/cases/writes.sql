@@ -218,3 +218,44 @@ INSERT INTO users (id, first_name) VALUES (70, upper('a')), (71, 'b'), (72, DEFA
 
 -- shape: new
 INSERT INTO items (id, price, code) SELECT id + 100, price * 2, left(code, 6) FROM items UNION SELECT 200, 7, 'sku:q'
+
+-- shape: old
+UPDATE items SET price_cents = count(*)
+
+-- shape: old
+UPDATE items SET price_cents = 1 + max(qty)
+
+-- shape: old
+UPDATE items SET price_cents = row_number() OVER ()
+
+-- shape: old
+UPDATE items SET qty = count(*)
+
+-- shape: old
+INSERT INTO items (id, price_cents) VALUES (20, count(*))
+
+-- shape: old
+INSERT INTO items (id, price_cents) VALUES (20, sum(4)), (21, 3)
+
+-- shape: old
+INSERT INTO items (id, price_cents) VALUES (generate_series(20, 22), generate_series(1, 2))
+
+-- shape: old
+INSERT INTO items (id, price_cents) VALUES (generate_series(20, 22), 5) RETURNING *
+
+-- shape: old
+UPDATE items SET price_cents = (SELECT count(*) FROM users WHERE users.id > items.id)
+
+-- shape: old
+-- params: 3 | x
+UPDATE items SET price_cents = price_cents + $1, sku = sku || $2, qty = $1 WHERE id = 2
+
+-- shape: old
+-- params: x | 3
+UPDATE users SET full_name = full_name || $1, nick = $1, age = $2 WHERE id = 2
+
+-- shape: old
+INSERT INTO items (id, price_cents) VALUES (20, lower('X'))
+
+-- shape: old
+INSERT INTO items (id, sku, price_cents) SELECT 20, 'a', 'b' || 'c' UNION ALL SELECT 21, 'd', 'e'
