@@ -3,6 +3,8 @@
     opening        the packets before a session; which shape the client asked for
     ledger         the one queue of replies that the server still owes, and what each of them is for
     statements     prepared statements and portals: what the client named, what the server has
+    names          what SQL's own PREPARE, EXECUTE, DECLARE, FETCH and savepoints do to them
+    renewals       what it takes to have a statement prepared again when the phase has moved
     settings       the session's parameters that decide how its SQL is read
     replies        errors, notices and row descriptions as the client has to see them
     actions        what the session shall do
