@@ -113,11 +113,15 @@ class Merged:
 
 @dataclass(eq=False)
 class Level:
-    """One query's scope. `merged` are the names that JOIN USING made one column of."""
+    """One query's scope. `merged` are the names that JOIN USING made one column of.
+
+    `grouped_by` are the columns that GROUP BY names, while what is evaluated behind it is looked at; else None.
+    """
 
     parent: Level | None
     entries: list[Entry] = field(default_factory=list)
     merged: dict[str, Merged] = field(default_factory=dict)
+    grouped_by: frozenset[str] | None = None
 
     @property
     def is_known(self) -> bool:

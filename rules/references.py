@@ -11,6 +11,7 @@ from rules.analysis import QUERIES, Analysis, Columns, MergedReference, Output, 
 from rules.errors import Refusal
 from rules.names import SYSTEM_COLUMNS, Entry, Found, Level, Lookup
 from rules.plan import FieldPatch
+from rules.reads import find_column, is_stored
 from rules.rows import Fate, Frame, Holds, fate_of_row
 from rules.source import DOT, Node, SourceText, string, unwrap
 
@@ -89,7 +90,7 @@ class References(ABC):
         if not self._lookup.qualified(entry, names[-1], start):
             return Value()
         if entry.managed is not None:
-            self._add(start, entry, names[-1])
+            self._add(start, entry, names[-1], level)
         return self._column_value(reference, entry, names[-1], level, frame)
 
     def _bare(self, reference: Node, name: str, level: Level, frame: Frame | None) -> Value:
@@ -101,7 +102,7 @@ class References(ABC):
             self.result.merged.append(MergedReference(*self._span(reference), found.merged))
             return Value(found.merged.sources[0] if len(found.merged.sources) == 1 else None)
         if found.entry.managed is not None or found.captured:
-            self._add(start, found.entry, name)
+            self._add(start, found.entry, name, level)
         return self._column_value(reference, found.entry, name, level, frame)
 
     def _column_value(self, reference: Node, entry: Entry, name: str, level: Level, frame: Frame | None) -> Value:
@@ -142,6 +143,7 @@ class References(ABC):
             self._follow(reference, None, level, frame)
             return Value()
         start, end = self._span(reference)
+        self._check_grouped(entry, "", level, start)
         self.result.rows.append(RowReference(start, end, entry))
         return Value(row=self._follow(reference, entry.row_patch, level, frame))
 
@@ -203,6 +205,7 @@ class References(ABC):
         dot = self._source.token_at(end)
         while self._source.kind(dot) != DOT:
             dot += 1
+        self._check_grouped(entry, name, level, start)
         field = (self._source.tokens[dot].start, self._source.tokens[dot + 1].end)
         self.result.references.append(Reference(start, end, entry, name, field))
         return Value((entry, name) if len(body["indirection"]) == 1 else None)
@@ -228,12 +231,37 @@ class References(ABC):
                 position=position,
             )
 
+    def _check_grouped(self, entry: Entry, column: str, level: Level, position: int) -> None:
+        """PostgreSQL finds an expression of GROUP BY again everywhere but in a sub-select, where it finds columns only.
+
+        `column` is empty for a whole row.
+        """
+        scope = level.parent
+        if entry.managed is None or entry in level.entries:
+            return
+        while scope is not None and entry not in scope.entries:
+            scope = scope.parent
+        if scope is None or scope.grouped_by is None:
+            return
+        managed = entry.managed
+        key = managed.relation.primary_key
+        shape = self._lookup.client.shape
+        changed = find_column(managed, shape, entry.real.get(column, column)) is not None
+        if (key and scope.grouped_by >= set(key)) or (column and not (changed and not is_stored(managed, shape))):
+            return
+        raise Refusal(
+            f'"{column or entry.name}" of a grouped query cannot be used in a sub-select in this phase',
+            "Group in a sub-select in FROM, and use the column outside of it.",
+            position=position,
+        )
+
     def _span(self, reference: Node) -> tuple[int, int]:
         start = self._source.location(reference)
         last = self._source.reference_end(self._source.token_at(start)) - 1
         return start, self._source.tokens[last].end
 
-    def _add(self, start: int, entry: Entry, column: str) -> None:
+    def _add(self, start: int, entry: Entry, column: str, level: Level) -> None:
+        self._check_grouped(entry, column, level, start)
         source = self._source
         first = source.token_at(start)
         end = source.tokens[source.reference_end(first) - 1].end

@@ -33,7 +33,7 @@ from rules.errors import Refusal
 from rules.from_items import FromItems
 from rules.labels import label_of, label_reference
 from rules.names import Entry, Level
-from rules.source import STAR, Node, string, unwrap
+from rules.source import STAR, Node, string, unwrap, walk
 
 _ROW_CLAUSES = ("sortClause", "limitCount", "limitOffset")
 
@@ -97,6 +97,8 @@ class Analyser(FromItems):
             self._expressions([node["valuesLists"], *(node.get(k) for k in _ROW_CLAUSES)], level, ctes)
             width = len(node["valuesLists"][0]["List"]["items"])
             return [(f"column{i + 1}", None) for i in range(width)]
+        grouped_by = _grouped_by(node)
+        level.grouped_by = grouped_by
         if self._is_table_command(node):
             outputs = self._table_command(node, star)
         else:
@@ -104,11 +106,12 @@ class Analyser(FromItems):
         if "intoClause" in node:
             refuse_rows(outputs, "SELECT INTO")
         names = {o[0] for o in outputs if o}
-        self._expressions(
-            [node.get(k) for k in ("whereClause", "havingClause", "limitCount", "limitOffset")], level, ctes
-        )
+        level.grouped_by = None
+        self._expressions([node.get(k) for k in ("whereClause", "limitCount", "limitOffset")], level, ctes)
         for clause in node.get("groupClause", []):
             self._group_item(clause, level, outputs, ctes)
+        level.grouped_by = grouped_by
+        self._expressions(node.get("havingClause"), level, ctes)
         for clause in [*node.get("sortClause", []), *node.get("distinctClause", [])]:
             body = clause.get("SortBy", {}).get("node", clause)
             if bare_name(body) not in names:  # an output name goes first, as in SQL92
@@ -314,3 +317,11 @@ class Analyser(FromItems):
                 position=position,
             )
         return item
+
+
+def _grouped_by(node: Node) -> frozenset[str] | None:
+    """The columns that a query's GROUP BY names, without what stands in front of them; None if it has none."""
+    if "groupClause" not in node:
+        return None
+    references = [body for key, body in walk(node["groupClause"]) if key == "ColumnRef"]
+    return frozenset(string(r["fields"][-1]) for r in references if "String" in r["fields"][-1])

@@ -102,9 +102,12 @@ class SourceText:
     def reference_end(self, index: int) -> int:
         """Index after a dotted name (`a.b.c`, `t.*`) that starts at `index`."""
         index += 1
-        while self.kind(index) == DOT:
+        while True:
+            if self.kind(index) == "UESCAPE":
+                index += 2
+            if self.kind(index) != DOT:
+                return index
             index += 2
-        return index
 
     def closing(self, index: int) -> int:
         """Index of the parenthesis that closes the one at `index`."""

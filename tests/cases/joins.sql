@@ -4,7 +4,7 @@ SELECT * FROM users NATURAL JOIN people ORDER BY id
 
 SELECT * FROM orders NATURAL LEFT JOIN users ORDER BY id
 
-SELECT * FROM users NATURAL FULL OUTER JOIN people ORDER BY id
+SELECT * FROM users NATURAL FULL OUTER JOIN people ORDER BY 1, 2
 
 SELECT id, u.id, p.id FROM users u NATURAL RIGHT JOIN people p ORDER BY id
 
@@ -164,3 +164,27 @@ SELECT f, last_name FROM users u (i, a, n, c, f) ORDER BY i
 
 -- shape: new
 SELECT full_name FROM users u (full_name) WHERE full_name = 3
+
+SELECT * FROM users u JOIN users v USING (id) JOIN orders USING (id) ORDER BY id
+
+SELECT * FROM users u LEFT JOIN users v USING (id, age) RIGHT JOIN people USING (id) ORDER BY id
+
+SELECT age, id FROM users u FULL JOIN orders o USING (id) LEFT JOIN items i USING (id) ORDER BY id
+
+SELECT * FROM users u (id, b) JOIN items i (id, b) USING (id) ORDER BY id
+
+SELECT u.* FROM users u (x), items NATURAL JOIN orders WHERE items.user_id = u.x ORDER BY x
+
+SELECT * FROM orders NATURAL JOIN (users u (id, b) NATURAL JOIN people p (id)) ORDER BY id
+
+SELECT * FROM (SELECT * FROM users NATURAL JOIN items) s NATURAL JOIN orders ORDER BY id
+
+SELECT a FROM users u (a) WHERE EXISTS (SELECT 1 FROM orders o (a) WHERE o.a = u.a AND a > 1) ORDER BY a
+
+SELECT a FROM users u (a) UNION SELECT id FROM orders ORDER BY a
+
+SELECT u.a, u.ctid IS NULL FROM users u (a) ORDER BY u.a FOR UPDATE OF u
+
+SELECT id FROM orders WHERE EXISTS (SELECT 1 FROM users u (a) WHERE id = a) ORDER BY id
+
+SELECT age FROM orders, users u (a, b, c) WHERE user_id = a ORDER BY orders.id

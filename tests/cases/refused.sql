@@ -11,6 +11,12 @@ SELECT ROW(u, 1) FROM users u
 
 SELECT u::users FROM users u
 
+SELECT * FROM json_populate_record(NULL::users, '{}')
+
+SELECT count(*) FROM jsonb_populate_recordset(NULL::public.users, '[]')
+
+SELECT u, (SELECT u) AS again FROM users u GROUP BY u
+
 SELECT (x.u).id FROM (SELECT u FROM users u) x
 
 SELECT x FROM (SELECT u FROM users u) x
@@ -170,7 +176,7 @@ SELECT "_PGJANUS_state" FROM users
 
 -- reason: a name whose owner cannot be known
 -- shape: old
-SELECT full_name FROM users, XMLTABLE('/a' PASSING '<a/>' COLUMNS b int)
+SELECT full_name FROM users, XMLTABLE('/a' PASSING '<a/>' COLUMNS x int PATH 'b')
 
 -- reason: a name that only a hidden column answers to
 -- shape: new

@@ -159,3 +159,67 @@ SELECT i, (i).price_cents, (i).sku, to_json(i) FROM items i ORDER BY i
 SELECT json_build_object('user', u, 'items', (SELECT json_agg(i ORDER BY i.id) FROM items i WHERE i.user_id = u.id)) FROM users u ORDER BY u.id
 
 SELECT u, i FROM users u LEFT JOIN LATERAL (SELECT i FROM items i WHERE i.user_id = u.id) s ON true ORDER BY u.id, s.i
+
+SELECT u.*, to_json(u) FROM users u WHERE u.id IN (SELECT (v).id FROM users v WHERE v = u) ORDER BY id
+
+SELECT json_agg(u ORDER BY (u).id) FROM (SELECT * FROM users) u
+
+SELECT to_json(u) FROM (SELECT u FROM users u ORDER BY id) u
+
+SELECT s.u, s.o FROM (SELECT u, o FROM users u JOIN orders o ON o.user_id = u.id) s ORDER BY s.o
+
+SELECT count(*) FROM users u WHERE NOT (u IS NULL) AND u IS NOT DISTINCT FROM u
+
+SELECT (SELECT (SELECT u)) FROM users u ORDER BY id
+
+SELECT min(u), max(u) FROM users u
+
+SELECT u FROM users u WHERE u > (SELECT v FROM users v WHERE id = 5) ORDER BY u USING <
+
+SELECT CASE WHEN u IS NULL THEN 'n' ELSE u::text END FROM orders o LEFT JOIN users u USING (id) ORDER BY o.id
+
+WITH d AS (UPDATE users SET age = 0 WHERE id < 4 RETURNING *) SELECT d, to_json(d), (d).age FROM d ORDER BY id
+
+WITH w AS (SELECT users FROM users) SELECT (SELECT json_agg(w.users ORDER BY w.users) FROM w)
+
+SELECT u, u FROM users u ORDER BY 1, 2
+
+SELECT array_to_string(array_agg(u::text ORDER BY id), ';') FROM users u
+
+SELECT string_agg(u::text, ',' ORDER BY u) FROM users u
+
+SELECT jsonb_object_agg(id, to_jsonb(u) - 'id') FROM users u
+
+SELECT id, jsonb_pretty(to_jsonb(u)) FROM users u ORDER BY id
+
+SELECT to_jsonb(u) || jsonb_build_object('o', coalesce(json_agg(o ORDER BY o.id) FILTER (WHERE o.id IS NOT NULL), '[]')) FROM users u LEFT JOIN orders o ON o.user_id = u.id GROUP BY u.id ORDER BY u.id
+
+SELECT coalesce(to_json(u), 'null') FROM orders o LEFT JOIN users u ON false
+
+SELECT r.* FROM users u, LATERAL jsonb_to_record(to_jsonb(u)) AS r (id int, age text) ORDER BY 1
+
+SELECT u FROM users u, users v WHERE u = v ORDER BY u
+
+SELECT users, u FROM users, LATERAL (SELECT users.id) u ORDER BY users
+
+INSERT INTO users AS u (id, nick) SELECT id + 50, left(u::text, 3) || id FROM users u WHERE id < 4 RETURNING u, id
+
+DELETE FROM users u USING orders o WHERE o.user_id = u.id AND o.id <> 2 AND u IS NOT NULL RETURNING u, o, *
+
+UPDATE users SET age = (SELECT count(*) FROM users v WHERE v <> users) RETURNING users.*, users
+
+SELECT lag(u, 1) OVER (ORDER BY id), last_value(u) OVER (ORDER BY id), nth_value(u, 2) OVER (ORDER BY id) FROM users u ORDER BY id
+
+SELECT xmin IS NOT NULL, ctid IS NOT NULL, u FROM users u ORDER BY u
+
+SELECT id FROM users u WHERE (u).id = ANY (SELECT (o).user_id FROM orders o) ORDER BY 1
+
+SELECT u.nick AS users, users FROM users u, users ORDER BY u.id, users.id
+
+SELECT count(*) FROM users u GROUP BY u.* ORDER BY u.*
+
+SELECT ((u)) FROM users u ORDER BY id
+
+SELECT * FROM users u WHERE (u.*) IS NOT NULL ORDER BY id
+
+SELECT JSON_OBJECT('u': u RETURNING jsonb), JSON_ARRAY(u, id), JSON_ARRAYAGG(u ORDER BY id) OVER (PARTITION BY id) FROM users u ORDER BY id
