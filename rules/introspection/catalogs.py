@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from rules.changes import quote_literal
-from rules.guard import TRIGGER_PREFIX
-from rules.introspection.tables import CLASS, Plan, Table, show_text
+from rules.introspection.tables import CLASS, Plan, Table, own_trigger, show_text
 from rules.phases import HIDDEN_PREFIX
 
 #: What the server itself has in the row of a column that was dropped; %d is its number.
@@ -58,8 +57,7 @@ def _pg_class(plan: Plan, table: Table) -> None:
     )
     plan.show("relchecks", this, checks)
     triggers = (
-        f"EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = {table.oid}"
-        f" AND NOT pg_catalog.starts_with(g.tgname, {quote_literal(TRIGGER_PREFIX)}))"
+        f"EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = {table.oid} AND NOT {own_trigger('g.tgname')})"
     )
     plan.show("relhastriggers", this, triggers)
 
@@ -109,7 +107,7 @@ def _pg_stats(plan: Plan, table: Table) -> None:
 
 
 def _pg_trigger(plan: Plan, table: Table) -> None:
-    plan.hides.append(f"tgrelid = {table.oid} AND pg_catalog.starts_with(tgname, {quote_literal(TRIGGER_PREFIX)})")
+    plan.hides.append(f"tgrelid = {table.oid} AND {own_trigger('tgname')}")
 
 
 CATALOGS: Mapping[str, Callable[[Plan, Table], None]] = {

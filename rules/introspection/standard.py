@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 from rules.catalog import Relation
 from rules.changes import quote_literal
-from rules.guard import TRIGGER_PREFIX
-from rules.introspection.tables import Plan, Table, show_text
+from rules.introspection.tables import Plan, Table, own_trigger, show_text
 
 #: Views with other columns of these names.
 NOT_OF_TABLES = frozenset({"attributes", "domain_constraints", "parameters", "routines"})
@@ -36,10 +35,8 @@ def information_schema(view: Relation) -> Callable[[Plan, Table], None]:
         if {"constraint_schema", "constraint_name"} <= names:
             _treat_constraints(plan, table, names)
         if "trigger_name" in names:
-            prefix = quote_literal(TRIGGER_PREFIX)
             plan.hides.append(
-                f"{table.is_table('event_object_schema', 'event_object_table')}"
-                f" AND pg_catalog.starts_with(trigger_name, {prefix})"
+                f"{table.is_table('event_object_schema', 'event_object_table')} AND {own_trigger('trigger_name')}"
             )
         if view.table.name == "element_types":
             numbers = ", ".join(f"'{c.attnum}'" for c in table.hidden)

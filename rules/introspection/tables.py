@@ -139,6 +139,11 @@ def as_seen(managed: ManagedTable, shape: Shape) -> Table | None:
     return Table(managed, shape, hidden, tuple((n, c) for n, c in visible if n != c.name))
 
 
+def own_trigger(name: str) -> str:
+    """SQL of "this is the name of a trigger of ours": the prefix behind a sign that makes it sort first or last."""
+    return f"pg_catalog.strpos({name}::pg_catalog.text, {quote_literal(HIDDEN_PREFIX)}) IN (1, 2)"
+
+
 # Texts that PostgreSQL prints
 
 
