@@ -34,7 +34,10 @@ plans: $(STAMP) ## query plans in every phase against unmigrated twins, on a mil
 	@$(BIN)/python -m tests.plans --rows $(or $(ROWS),1000000)
 
 fuzz: $(STAMP) ## random SQL against unmigrated twins, in every phase (SEED=… STATEMENTS=…)
-	@$(BIN)/python -m tests.fuzz --statements $(or $(STATEMENTS),1000) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tests.fuzz --statements $(or $(STATEMENTS),100000) $(if $(SEED),--seed $(SEED))
+
+mutants: $(STAMP) ## take the treatments of docs/traps.md out, one at a time: each has to be found out (five minutes)
+	@$(BIN)/python -m tests.mutants
 
 docs: $(STAMP) ## write the documents that follow from the code
 	@PYTHONPATH=. $(BIN)/python docs/generate.py
