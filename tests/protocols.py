@@ -152,8 +152,10 @@ class Line:
             return [("parse", prepared)]
         values, formats = self._values(case, types) if binary else (_texts(case), None)
         pgconn.send_query_prepared(b"", values, formats, int(binary))
-        results = enumerate(self._results(case.is_ordered, case.data), 1)
-        return [("parse", prepared), *((f"result {i}", a) for i, a in results)]
+        results = list(self._results(case.is_ordered, case.data))
+        if _is_late_mistake(prepared, results[0]):
+            return [("parse", results[0])]
+        return [("parse", prepared), *((f"result {i}", a) for i, a in enumerate(results, 1))]
 
     def _prepared(self, case: Case) -> Transcript:
         if case in self.prepared:
@@ -161,9 +163,13 @@ class Line:
         name = f"case_{abs(hash(case)):x}".encode()
         prepared, _ = self._prepare(name, case)
         if prepared.sqlstate is not None:
+            self._must("ROLLBACK TO before_it")
             return [("parse", prepared)]
-        self.prepared[case] = name
         found = [("parse", prepared), ("first", self._execute(name, case))]
+        if _is_late_mistake(*(answer for _, answer in found)):
+            self._must(f"ROLLBACK TO before_it; DEALLOCATE {name.decode()}")
+            return [("parse", found[1][1])]
+        self.prepared[case] = name
         if found[-1][1].sqlstate is not None:
             self._must("ROLLBACK TO before_it")
         return [*found, ("second", self._execute(name, case))]
@@ -230,6 +236,11 @@ class Line:
         if value is not None and result.ftype(column) == _REGCLASS and result.fformat(column):
             return self.origins.get((int.from_bytes(value, "big"), 1), "")
         return value
+
+
+def _is_late_mistake(prepared: Answer, executed: Answer) -> bool:
+    """PostgreSQL looks at DDL only when it is executed; the proxy refuses its Parse, with the same words."""
+    return executed.sqlstate is not None and not prepared.columns and not prepared.parameter_types
 
 
 def _texts(case: Case) -> list[bytes | None]:
