@@ -126,7 +126,7 @@ class RandomSql:
         self._ids = 200
 
     def statement(self) -> Statement:
-        kind = self.rng.choices(["select", "insert", "update", "delete"], [50, 22, 22, 6])[0]
+        kind = self.rng.choices(["select", "insert", "update", "delete", "merge"], [48, 20, 20, 6, 6])[0]
         query = self._with(kind, None, 3)
         sql = _decorated(query.sql, self.rng) if self.rng.random() < 0.5 else query.sql
         return Statement(sql, tuple(self._parameters), query.ordered, bool(self._written))
@@ -382,7 +382,13 @@ class RandomSql:
 
     def _with(self, kind: str, parent: _Scope | None, depth: int) -> _Query:
         """A query, maybe with CTEs in front (those of the top level may write)."""
-        make = {"select": self._top_select, "insert": self._insert, "update": self._update, "delete": self._delete}
+        make = {
+            "select": self._top_select,
+            "insert": self._insert,
+            "update": self._update,
+            "delete": self._delete,
+            "merge": self._merge,
+        }
         if depth < 1 or not self._maybe(0.25):
             return make[kind](parent, depth)
         parts: list[str] = []
@@ -812,6 +818,31 @@ class RandomSql:
         return _Query(
             f"UPDATE {table}{f' AS {alias}' if alias else ''} SET {sets}{from_sql}{where}{returning}", columns
         )
+
+    def _merge(self, parent: _Scope | None, depth: int) -> _Query:
+        """Each row of the target matches at most one of the source."""
+        table = self._target()
+        if table is None:
+            return self._select(parent, depth)
+        target = _Source(self.rng.choice(["t", "full_name"]), list(self._tables[table]))
+        other = self.rng.choice(["orders", "people", "items", "users"])
+        source = _Source("s", list(self._tables[other]))
+        matched, missing = _Scope(None, [target, source]), _Scope(None, [source])
+        clauses = []
+        for _ in range(self.rng.choice([1, 1, 2])):
+            condition = f" AND {self._expr(BOOL, matched, 1)}" if self._maybe(0.4) else ""
+            update = f"UPDATE SET {self._set_list(table, target, matched, 1)}"
+            action = self.rng.choice([update, update, update, "DELETE", "DO NOTHING"])
+            clauses.append(f" WHEN MATCHED{condition} THEN {action}")
+        if self._maybe(0.7):
+            names = ["id", *self._chosen(table)]
+            values = ["s.id + 500" if n == "id" else self._value(n, missing, depth=1) for n in names]
+            condition = f" AND {self._expr(BOOL, missing, 1)}" if self._maybe(0.3) else ""
+            row = f"({', '.join(names)}) VALUES ({', '.join(values)})"
+            clauses.append(f" WHEN NOT MATCHED{condition} THEN INSERT {row}")
+        on = self.rng.choice([f"s.id = {target.name}.id", f"s.id + 2 = {target.name}.id"])
+        head = f"MERGE INTO {table} AS {target.name} USING public.{other} AS s ON {on}"
+        return _Query(head + "".join(clauses), [])
 
     def _delete(self, parent: _Scope | None, depth: int) -> _Query:
         table = self._target()
