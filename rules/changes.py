@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pglast.parser import ParseError, parse_sql_json, scan
 
@@ -145,6 +145,7 @@ class ColumnChange:
 
     Every new column has an `up`, every old one a `down`. `old` is empty for an added column (its `up` may name
     any columns that stay), `new` is empty for a dropped one. `lossy` says that a value need not survive the round trip.
+    `collations` has, by physical name, the columns of both sides (and `sources`) whose collation is not their type's.
     """
 
     table: TableName
@@ -153,6 +154,7 @@ class ColumnChange:
     up: Mapping[str, Expression]
     down: Mapping[str, Expression]
     lossy: bool = False
+    collations: Mapping[str, str] = field(default_factory=dict)
 
     def side(self, shape: Shape) -> tuple[ManagedColumn, ...]:
         return self.old if shape is Shape.OLD else self.new

@@ -136,7 +136,7 @@ def expand(migration: Migration, relation: Relation, grants: Iterable[ColumnGran
     """All in one transaction. Defaults are set after the columns are there, so that no row is rewritten or filled."""
     table = migration.table
     adds = [
-        f"ADD COLUMN {quote_identifier(c.physical)} {c.type}{_collation(change, c, relation)}"
+        f"ADD COLUMN {quote_identifier(c.physical)} {c.type}{_collation(change, c)}"
         for change in migration.changes
         for c in change.new
     ]
@@ -153,13 +153,9 @@ def expand(migration: Migration, relation: Relation, grants: Iterable[ColumnGran
     return (*statements, *_copied_grants(migration, grants))
 
 
-def _collation(change: ColumnChange, column: ManagedColumn, relation: Relation) -> str:
-    """A column that is only renamed keeps the collation of its old self."""
-    parts = change.up[column.name].parts
-    source = relation.column(parts[1]) if len(parts) == 3 and not (parts[0] + parts[2]).strip() else None
-    if source is None or source.collation is None or source.type != column.type:
-        return ""
-    return f" COLLATE {source.collation}"
+def _collation(change: ColumnChange, column: ManagedColumn) -> str:
+    collation = change.collations.get(column.physical)
+    return f" COLLATE {collation}" if collation else ""
 
 
 def _copied_grants(migration: Migration, grants: Iterable[ColumnGrant]) -> list[Statement]:

@@ -6,9 +6,15 @@ same expression.
 
 from __future__ import annotations
 
+import re
+
 from rules.changes import ColumnChange, ManagedColumn, quote_identifier
 from rules.migration import ManagedTable
 from rules.phases import NEW_IS_VALID_FROM, OLD_IS_VALID_BELOW, STATE_COLUMN, Shape
+
+#: The collation of columns for which CREATE TABLE says none.
+DEFAULT_COLLATION = 'pg_catalog."default"'
+_COLLATABLE = re.compile(r"(text|character varying|character|name|citext)\b")
 
 
 def find_column(table: ManagedTable, shape: Shape, name: str) -> tuple[ColumnChange, ManagedColumn] | None:
@@ -41,13 +47,25 @@ def by_row_state(change: ColumnChange, column: ManagedColumn, shape: Shape, qual
     """
     state = physical(qualifier, STATE_COLUMN)
     own = physical(qualifier, column.physical)
-    other = converted(change, column, shape, qualifier)
+    other = converted(change, column, shape, qualifier) + collation_of(change, column, shape)
     if shape is Shape.NEW:
         valid, invalid = f"{state} >= {NEW_IS_VALID_FROM}", f"{state} < {NEW_IS_VALID_FROM}"
     else:
         valid, invalid = f"{state} < {OLD_IS_VALID_BELOW}", f"{state} >= {OLD_IS_VALID_BELOW}"
     modified = f" ELSE NULL::{column.type}" if "(" in column.type else ""
     return f"(CASE WHEN {valid} THEN {own} WHEN {invalid} THEN {other}{modified} END)"
+
+
+def collation_of(change: ColumnChange, column: ManagedColumn, shape: Shape) -> str:
+    """COLLATE for a converted value whose sources would give it another collation than the column has."""
+    names = {c.name: c.physical for c in change.side(shape.other)}
+    sources = (names.get(name, name) for name in change.into(shape)[column.name].columns)
+    own = change.collations.get(column.physical)
+    if all(change.collations.get(source, own) == own for source in sources):
+        return ""  # the default collation gives way to any other
+    if own is None and not _COLLATABLE.match(column.type):
+        return ""
+    return f" COLLATE {own or DEFAULT_COLLATION}"
 
 
 def is_stored(table: ManagedTable, shape: Shape) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Self
 
 from pydantic import (
@@ -258,7 +258,7 @@ class Operation(Strict, ABC):
             )
             for part in news
         )
-        return ColumnChange(
+        change = ColumnChange(
             table=relation.table,
             old=old,
             new=new,
@@ -266,6 +266,7 @@ class Operation(Strict, ABC):
             down={o.name: _expression(part.down, o, new) for o, part in zip(old, olds, strict=True)},
             lossy=self.lossy,
         )
+        return replace(change, collations=_collations(change, relation))
 
     def _misfits(self, relation: Relation) -> Iterator[Problem]:
         visible = [c.name for c in relation.columns if not c.name.startswith(HIDDEN_PREFIX)]
@@ -310,6 +311,18 @@ def _foreign_names(what: str, of: str, text: str | None, allowed: tuple[str, ...
 
 def _old_column(column: Column) -> ManagedColumn:
     return ManagedColumn(column.name, column.name, column.type, not_null=column.not_null, default=column.default)
+
+
+def _collations(change: ColumnChange, relation: Relation) -> dict[str, str]:
+    """By physical name; a new column has one only if it is an old one renamed."""
+    names = [*(c.physical for c in change.old), *change.sources]
+    found = {c.name: c.collation for c in relation.columns if c.name in names and c.collation is not None}
+    for column in change.new:
+        parts = change.up[column.name].parts
+        source = relation.column(parts[1]) if len(parts) == 3 and not (parts[0] + parts[2]).strip() else None
+        if source is not None and source.collation is not None and source.type == column.type:
+            found[column.physical] = source.collation
+    return found
 
 
 def _expression(text: str | None, target: ManagedColumn, others: tuple[ManagedColumn, ...]) -> Expression:

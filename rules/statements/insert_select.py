@@ -21,7 +21,7 @@ class SelectRewriting:
         placed = self._appendable(select, omitted)
         if placed is not None:
             self._insertion.edit_list()
-            typed = {n: v.typed(self._insertion.column(n).type) for n, v in placed.items()}
+            typed = {n: v.typed(self._insertion.value_type(n)) for n, v in placed.items()}
             self._insertion.edits.insert(self._targets_end(select), ", ", *joined(", ", self._insertion.mirrors(typed)))
         else:
             self._wrap(select, omitted)
@@ -68,7 +68,7 @@ class SelectRewriting:
         raw: dict[str, Pieces] = {n: (At(f"{ROW}.c{i}", places[i]),) for i, n in enumerate(self._insertion.names)}
         raw |= {n: (f"{ROW}.d{i}",) for i, n in enumerate(once)}
         raw |= {n: v.pieces for n, v in omitted.items() if v.simple}
-        typed = {n: ("((", *raw[n], f")::{self._insertion.column(n).type})") for n in self._insertion.needs}
+        typed = {n: ("((", *raw[n], f")::{self._insertion.value_type(n)})") for n in self._insertion.needs}
         listed = [*self._insertion.names, *once]
         selected = [raw[n] for n in listed] + self._insertion.mirrors(typed)
         columns = ", ".join(f"c{i}" for i in range(width))

@@ -35,7 +35,7 @@ class ValuesRewriting:
         start, end = self._insertion.source.span(self._insertion.layout.body, self._insertion.layout.body + 2)
         self._insertion.names = []
         if all(v.simple for v in values.values()):
-            row = self._insertion.mirrors({n: v.typed(self._insertion.column(n).type) for n, v in values.items()})
+            row = self._insertion.mirrors({n: v.typed(self._insertion.value_type(n)) for n, v in values.items()})
             self._insertion.replace_list([])
             self._insertion.edits.replace(start, end, "VALUES (", *joined(", ", row), ")")
         elif self._insertion.in_merge:
@@ -60,7 +60,7 @@ class ValuesRewriting:
         if self._may_repeat(values):
             self._insertion.edit_list()
             for row, row_values in zip(rows, values, strict=True):
-                typed = {n: v.typed(self._insertion.column(n).type) for n, v in row_values.items()}
+                typed = {n: v.typed(self._insertion.value_type(n)) for n, v in row_values.items()}
                 self._append(row.closing, self._insertion.mirrors(typed))
         elif self._insertion.in_merge:
             # There VALUES cannot become a SELECT, and in the source a value would be evaluated for matched rows too.
@@ -141,7 +141,7 @@ class ValuesRewriting:
             insertion.judge.check(None if value.simple else value.node, "VALUES", sets=True)
             position = insertion.position if value.node is None else insertion.start(value.node)
             raw[name] = value.pieces if value.simple else (At(f"{ROW}.c{once.index(name)}", position),)
-        typed = {n: ("((", *raw[n], f")::{insertion.column(n).type})") for n in insertion.needs}
+        typed = {n: ("((", *raw[n], f")::{insertion.value_type(n)})") for n in insertion.needs}
         selected = [*raw.values(), *insertion.mirrors(typed)]
         inner = joined(", ", [(*values[n].pieces, f" AS c{i}") for i, n in enumerate(once)])
         return ("SELECT ", *joined(", ", selected), " FROM (SELECT ", *inner, f") AS {ROW}")
@@ -161,7 +161,7 @@ class ValuesRewriting:
         columns = ", ".join(f"c{i}" for i in range(len(names)))
         raw: dict[str, Pieces] = {n: (At(f"{ROW}.c{i}", self._start(n, rows[0])),) for i, n in enumerate(names)}
         typed: dict[str, Pieces] = {
-            n: (f"(({ROW}.c{names.index(n)})::{insertion.column(n).type})",) for n in insertion.needs
+            n: (f"(({ROW}.c{names.index(n)})::{insertion.value_type(n)})",) for n in insertion.needs
         }
         selected = [raw[n] for n in names] + insertion.mirrors(typed)
         body_start, body_end = insertion.source.span(self._values_token(), rows[-1].closing + 1)
@@ -195,7 +195,7 @@ class ValuesRewriting:
                     cells[name] = (At(f"(SELECT c0 FROM {ROW}{len(queries)})", self._start(name, row)),)
                     queries.append((f"{ROW}{len(queries)} AS MATERIALIZED (SELECT ", *value.pieces, " AS c0)"))
             typed = {
-                n: ("((", *(v.pieces if v.simple else cells[n]), f")::{insertion.column(n).type})")
+                n: ("((", *(v.pieces if v.simple else cells[n]), f")::{insertion.value_type(n)})")
                 for n, v in row_values.items()
             }
             line = [*(cells[n] for n in [*insertion.names, *omitted]), *insertion.mirrors(typed)]

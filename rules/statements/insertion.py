@@ -20,6 +20,7 @@ from rules.statements.mirror import (
     effective_writes,
     refuse_lossy,
     target_column,
+    value_type,
 )
 
 #: The name of the sub-select that evaluates values once.
@@ -197,6 +198,9 @@ class Insertion:
         if column is None:
             raise Refusal(f'column "{name}" is not known', "Try again: the catalog may just have changed.")
         return column
+
+    def value_type(self, name: str) -> str:
+        return value_type(self.table, self.shape, self.column(name))
 
     # --- column lists -----------------------------------------------------------------------------------------
 

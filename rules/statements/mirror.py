@@ -31,6 +31,19 @@ class Value:
         return ("((", *self.pieces, f")::{type_name})")
 
 
+def value_type(table: ManagedTable, shape: Shape, column: Column) -> str:
+    """The type to which a value of that column is cast for an `up` or `down`, with the collation of the column.
+
+    Not where a change's columns have several: two that are said collide, where two that are stored need not.
+    """
+    for change in table.migration.changes:
+        own = {c.physical for c in change.side(shape)} or set(change.sources)
+        collations = {collation for physical, collation in change.collations.items() if physical in own}
+        if column.name in own and column.name in change.collations and len(collations) == 1:
+            return f"{column.type} COLLATE {change.collations[column.name]}"
+    return column.type
+
+
 def is_simple(node: Node) -> bool:
     """Constants, parameters, column references and casts of those; all else is evaluated once in a sub-select."""
     kind, body = unwrap(node)

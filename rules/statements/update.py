@@ -21,7 +21,7 @@ from rules.errors import Refusal
 from rules.fragments import At, Edits, Pieces, Span, joined
 from rules.names import Entry
 from rules.phases import STATE_COLUMN, RowState, Shape
-from rules.reads import by_row_state, is_stored, physical
+from rules.reads import by_row_state, collation_of, is_stored, physical
 from rules.source import Node, SourceText
 from rules.statements.judge import Judge
 from rules.statements.mirror import (
@@ -31,6 +31,7 @@ from rules.statements.mirror import (
     matters,
     refuse_lossy,
     target_column,
+    value_type,
     why_not_own_format_only,
 )
 from rules.statements.set_items import Item, ItemReader
@@ -169,7 +170,7 @@ class SetList:
     def _type(self, name: str) -> str:
         column = target_column(self._table, self._shape, name, self.position)
         assert column is not None
-        return column.type
+        return value_type(self._table, self._shape, column)
 
     def _value(self, change: ColumnChange, name: str) -> Pieces:
         """What a column of the client's own side will hold after the statement."""
@@ -220,7 +221,8 @@ class SetList:
             ],
         )
         kept = self._stored(change, column, self._shape.other)
-        return ("CASE WHEN ", *changed, " THEN ", *value, " ELSE ", kept, " END")
+        collation = collation_of(change, column, self._shape.other)
+        return ("CASE WHEN ", *changed, " THEN ", *value, f"{collation} ELSE ", kept, " END")
 
     def _state(self, state: RowState) -> Pieces:
         stored = physical(self._qualifier, STATE_COLUMN)
