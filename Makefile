@@ -27,13 +27,13 @@ bench: $(STAMP) ## pgbench and COPY of a million rows, directly and through the 
 	@$(BIN)/python -m tests.bench
 	@$(BIN)/python -m tests.bench_copy
 
-twin: $(STAMP) ## every case of tests/cases through a proxy, in every protocol and phase, against unmigrated twins (ten minutes)
+twin: $(STAMP) ## every case of tests/cases through a proxy, in every protocol and phase, against unmigrated twins (half an hour)
 	@$(BIN)/python -m tests.protocols
 
 plans: $(STAMP) ## query plans in every phase against unmigrated twins, on a million rows (ROWS=…; some 20 minutes)
 	@$(BIN)/python -m tests.plans --rows $(or $(ROWS),1000000)
 
-fuzz: $(STAMP) ## random SQL against unmigrated twins, in every phase (SEED=… STATEMENTS=…)
+fuzz: $(STAMP) ## random SQL against unmigrated twins, in every phase (half an hour; SEED=… STATEMENTS=…)
 	@$(BIN)/python -m tests.fuzz --statements $(or $(STATEMENTS),100000) $(if $(SEED),--seed $(SEED))
 
 mutants: $(STAMP) ## take the treatments of docs/traps.md out, one at a time: each has to be found out (five minutes)
