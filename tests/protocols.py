@@ -333,6 +333,8 @@ class Wire:
         if is_expanded:
             statements += [ddl.drop_constraint(relation.table, ddl.gate_name(s)).sql for s in RowState]
             statements += [a.drop.sql for a in attributes(managed.migration)]
+            new = [quote_identifier(c.physical) for c in ddl.new_columns(managed.migration)]
+            statements += [f"ALTER TABLE {table} ALTER COLUMN {c} DROP NOT NULL" for c in new]
         plain = [c for c in relation.columns if not c.name.startswith(HIDDEN_PREFIX)]
         names = ", ".join(quote_identifier(c.name) for c in plain)
         statements.append(f"DELETE FROM {table}; INSERT INTO {table} ({names}) SELECT {names} FROM kept.{table}_kept")
