@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,8 +19,13 @@ Output = tuple[str, FieldPatch | None] | None
 Columns = Mapping[str, FieldPatch | None] | None
 #: Columns of which the first that is not NULL counts.
 Sources = tuple[tuple[Entry, str], ...]
-#: Behind a name that is taken in a Columns mapping already: it cannot be named then, but it counts for a star's width.
+#: Behind a name that is taken in a Columns mapping already, with how often: it cannot be named then, but it counts for
+#: a star's width.
 _AGAIN = "\0"
+#: MaxTupleAttributeNumber, and the SQLSTATE of what has more columns. Without that limit the columns of a short text
+#: could be more than there is memory for: `SELECT *, * FROM (SELECT *, * FROM (…))`.
+_MOST_COLUMNS = 1664
+_TOO_MANY_COLUMNS = "54011"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,14 +181,14 @@ def bare_name(node: Node) -> str | None:
 def renamed(outputs: Sequence[Output], names: list[str]) -> Columns:
     """Columns by name after an alias list; None if a star of unknown width is among them."""
     columns: dict[str, FieldPatch | None] = {}
+    times: Counter[str] = Counter()
     for i, output in enumerate(outputs):
         if output is None:
             return None
-        name = names[i] if i < len(names) else output[0]
-        patch = output[1] and replace(output[1], name=name)
-        while name in columns:
-            name += _AGAIN
-        columns[name] = patch
+        name = names[i] if i < len(names) else output[0].partition(_AGAIN)[0]
+        key = f"{name}{_AGAIN}{times[name]}" if name in times else name
+        times[name] += 1
+        columns[key] = output[1] and replace(output[1], name=name)
     return columns
 
 
@@ -211,8 +217,14 @@ def star_outputs(star: Sequence[StarItem]) -> list[Output]:
         elif item.entry.columns is None or item.entry.open_ended:
             outputs.append(None)
         else:
-            outputs += [(name.rstrip(_AGAIN), patch) for name, patch in item.entry.columns.items()]
+            outputs += [(name.partition(_AGAIN)[0], patch) for name, patch in item.entry.columns.items()]
     return outputs
+
+
+def check_width(outputs: Sequence[Output]) -> None:
+    """Refuse a target list that is wider than PostgreSQL takes, in its words (free_parsestate)."""
+    if len(outputs) > _MOST_COLUMNS:
+        raise Refusal(f"target lists can have at most {_MOST_COLUMNS} entries", sqlstate=_TOO_MANY_COLUMNS)
 
 
 def united(left: list[Output], right: list[Output]) -> list[Output]:

@@ -23,6 +23,7 @@ from rules.analysis import (
     StarItem,
     Write,
     bare_name,
+    check_width,
     names_of_query,
     refuse_rows,
     renamed,
@@ -243,6 +244,7 @@ class Analyser(FromItems):
     ) -> list[Output]:
         outputs: list[Output] = []
         for item in targets:
+            check_width(outputs)
             target = item["ResTarget"]
             kind, body = unwrap(target.get("val", {}))
             fields = body.get("fields", []) if kind == "ColumnRef" else []
@@ -266,6 +268,7 @@ class Analyser(FromItems):
                 if patch is not None and patch.row:
                     patch = None  # the row was looked at, and something else came of it
             outputs.append((name, patch and replace(patch, name=name, cast=patch.cast or kind == "TypeCast")))
+        check_width(outputs)
         return outputs
 
     def _star_of_row(self, body: Node, target: Node, level: Level, ctes: Mapping[str, Columns]) -> list[Output]:

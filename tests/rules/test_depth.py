@@ -55,6 +55,16 @@ def test_what_cannot_be_parsed_at_all_is_refused_only_if_it_may_concern_a_manage
     assert plan(f"SELECT id FROM orders WHERE id = {terms}", SNAPSHOT, Client()) == Untouched()
 
 
+def test_the_columns_of_a_short_text_are_never_more_than_postgresql_takes() -> None:
+    """Each level doubles them: 60 levels would have more than there is memory for."""
+    wide = "SELECT *, * FROM (" * 60 + "SELECT * FROM users" + ") s" * 60
+    doubling = ", ".join(f"c{i + 1} AS (SELECT * FROM c{i} a, c{i} b)" for i in range(60))
+    for text in (wide, f"WITH c0 AS (SELECT * FROM users), {doubling} SELECT count(*) FROM c60"):
+        found = plan(text, SNAPSHOT, Client(Shape.OLD))
+        assert isinstance(found, Refuse)
+        assert found.refusal.sqlstate == "54011"
+
+
 def test_a_long_insert_keeps_one_run_of_positions_per_place() -> None:
     """A run for each inserted piece would be a hundred bytes each, and there are dozens for a row."""
     rows = 2_000
