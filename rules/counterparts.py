@@ -116,7 +116,8 @@ class _Derivation:
         keys = [name for name in text.keys if name in self._changes and not text.has_predicate]
         if use is Use.OLD_BY_ROW_STATE:
             return replace(index, measured=frozenset(map(str, keys)))
-        return replace(index, measured=frozenset(self._changes[str(name)].new[0].physical for name in keys))
+        measured = frozenset(self._changes[str(name)].new[0].physical for name in keys)
+        return replace(index, final=self._final(text), measured=measured)
 
     def _replacement(self, name: str, use: Use) -> Replacement | None:
         change = self._changes.get(name)

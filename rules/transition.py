@@ -24,7 +24,8 @@ from rules.changes import quote_identifier, quote_table
 from rules.ddl import Lock, Statement
 from rules.phases import HIDDEN_PREFIX, Phase, Policy, Reads, Shape, Strategy, Writes, neighbours
 
-_READABLE_BYTES = 30
+#: What 63 bytes have room for beside the prefix and the digest: errors show this part of a name.
+_READABLE_BYTES = 42
 #: While only the old format is written and read.
 FIRST_POLICY = Policy(Writes.OLD, Reads.OLD)
 BY_HAND = "make one by hand where you need it"
@@ -74,9 +75,9 @@ class Season(Enum):
 class TransitionIndex:
     """One index that pgjanus makes.
 
-    `readable` is the name of the index or column that it stands for. `body` is its definition from ON on. `final` is
-    the name that it gets in `contracted`, where that is free, and `is_constraint` that it becomes a UNIQUE constraint
-    then; both of use `NEW` only. `measured` are the columns whose own expression is a key for all rows: ANALYZE has
+    `readable` is the name of the index or column that it stands for, `body` its definition from ON on. `final` is the
+    name that a new-shape index has in `contracted`, where that is free, and `is_constraint` (of use `NEW` only) that it
+    becomes a UNIQUE constraint then. `measured` are the columns whose own expression is a key for all rows: ANALYZE has
     statistics of those.
     """
 
@@ -92,7 +93,7 @@ class TransitionIndex:
 
     @property
     def name(self) -> str:
-        return _reserved(self.use.value, self.readable, f"{self.table} {self.is_unique} {self.body}")
+        return _reserved(self.use.value, self.final or self.readable, f"{self.table} {self.is_unique} {self.body}")
 
     @property
     def add(self) -> Statement:

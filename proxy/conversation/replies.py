@@ -16,6 +16,11 @@ REFUSED_NAME: Final = b"_pgjanus_refused"
 # A new column's hidden name. The state column and the gates have no other name that a client could know.
 _STATE = STATE_COLUMN.removeprefix(HIDDEN_PREFIX)
 _HIDDEN: Final = re.compile(rb"%b(?!%b\b|gate_)" % (HIDDEN_PREFIX.encode(), _STATE.encode()))
+#: An index in place of another (`rules.transition`): what its clients know is the name of the one that it stands for.
+_STAND_IN: Final = re.compile(rb"%b[onc]x_(.+?)_[0-9a-f]{8}\b" % HIDDEN_PREFIX.encode())
+#: A column read by row state (`rules.reads.by_row_state`), as PostgreSQL prints the key of an index.
+_BY_ROW_STATE: Final = re.compile(rb"\s*CASE\s+WHEN %b [<>]=? \d THEN (\S+)" % STATE_COLUMN.encode())
+_CASE_OR_END: Final = re.compile(rb"\b(CASE|END)\b")
 #: Message, detail, hint, context, column and constraint name.
 _NAMING_FIELDS: Final = frozenset(b"MDHWcn")
 #: A line of a context that speaks of a trigger's function of ours (`rules.copying`), which no client knows.
@@ -55,8 +60,24 @@ def translated(error: ErrorFields, positions: PositionMap | None) -> ErrorFields
         if code == _POSITION and positions is not None and value.isdigit():
             value = b"%d" % (positions.to_client(int(value) - 1) + 1)
         elif code in _NAMING_FIELDS:
-            value = _HIDDEN.sub(b"", value)
+            value = _HIDDEN.sub(b"", _STAND_IN.sub(rb"\1", _without_row_state(value)))
             if code == _CONTEXT:
                 value = _CONVERTER.sub(b"", value)
         fields.append((code, value))
     return ErrorFields(tuple(fields))
+
+
+def _without_row_state(text: bytes) -> bytes:
+    """`Key ((CASE … THEN email … END))=(…)` → `Key (email)=(…)`: the column that the expression stands for."""
+    while found := _BY_ROW_STATE.search(text):
+        depth, end = 1, len(text)
+        for word in _CASE_OR_END.finditer(text, found.end()):
+            depth += 1 if word[1] == b"CASE" else -1
+            if depth == 0:
+                end = word.end()
+                break
+        start = found.start()
+        if text[start - 2 : start] in (b"((", b" (") and text[end : end + 1] == b")":  # not those of a function
+            start, end = start - 1, end + 1
+        text = text[:start] + found[1] + text[end:]
+    return text
