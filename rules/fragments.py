@@ -84,6 +84,12 @@ class Edits:
     def __bool__(self) -> bool:
         return bool(self._edits)
 
+    def text(self, pieces: Pieces) -> str:
+        """Pieces as the client wrote them, without any edit."""
+        return "".join(
+            self._sql[p.start : p.end] if isinstance(p, Span) else p if isinstance(p, str) else p.text for p in pieces
+        )
+
     def replace(self, start: int, end: int, *pieces: Piece) -> None:
         self._edits[Edit(start, end, pieces)] = None
 

@@ -18,9 +18,10 @@ from rules.migration import Client, ManagedTable
 from rules.names import Entry, Lookup
 from rules.phases import HIDDEN_PREFIX, Shape
 from rules.plan import Plan, Refuse, ResultPatch, Rewrite, Untouched
+from rules.row_types import refuse_row_types
 from rules.scope import Analyser
 from rules.snapshot import Snapshot
-from rules.source import Node, SourceText, string, unwrap, walk
+from rules.source import Node, SourceText, unwrap, walk
 from rules.statements import (
     Judge,
     check_objects,
@@ -150,8 +151,7 @@ class _Planner:
         for statement in self._source.statements:
             kind, node = unwrap(statement["stmt"])
             check_objects(kind, node, self._lookup.snapshot.tables)
-            if kind in (*QUERIES, *_WRAPPERS, *_MAKERS, "CopyStmt"):
-                self._check_row_types(node)
+            refuse_row_types(self._source, self._lookup, kind, node)
             if self._concerns(node, kind):
                 self._check_names(statement)
                 patch = self._statement(kind, node)
@@ -175,22 +175,6 @@ class _Planner:
         if kind in ("DropStmt", "CommentStmt"):
             return any(n in names for n in _object_names(node)) and self._named_table(node) is not None
         return any(body.get("relname") in names for key, body in walk({kind: node}) if "relname" in body)
-
-    def _check_row_types(self, node: Node) -> None:
-        """Refuse a managed table's row type (`NULL::users`): it has the columns that the client must not see."""
-        names = {t.name for t in self._lookup.snapshot.tables}
-        for key, body in walk(node):
-            path = [string(n) for n in body.get("names", [])] if key == "typeName" else []
-            if path and path[-1] in names:
-                relation = self._lookup.relation(path[-2] if len(path) > 1 else None, path[-1])
-                table = self._lookup.snapshot.tables.get(relation.table) if relation is not None else None
-                if table is not None:
-                    self._touched.append(Entry(None, None, table))
-                    raise Refusal(
-                        f"the row type {path[-1]} of this table cannot be used while a migration is active on it",
-                        "Name the columns, for example with jsonb_to_record(…) AS r (column type, …).",
-                        position=self._source.location(body),
-                    )
 
     def _check_names(self, statement: Node) -> None:
         """Reserved names do not exist for clients."""

@@ -206,7 +206,7 @@ class References(ABC):
         while self._source.kind(dot) != DOT:
             dot += 1
         self._check_grouped(entry, name, level, start)
-        field = (self._source.tokens[dot].start, self._source.tokens[dot + 1].end)
+        field = self._source.span(dot, self._source.name_end(dot + 1))
         self.result.references.append(Reference(start, end, entry, name, field))
         return Value((entry, name) if len(body["indirection"]) == 1 else None)
 

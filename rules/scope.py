@@ -159,7 +159,7 @@ class Analyser(FromItems):
                 "Give the output column another name.",
                 position=start,
             )
-        end = self._source.tokens[self._source.token_at(start)].end
+        end = self._source.name_span(start)[1]
         self.result.places.append(Place(start, end, places[0] + 1))
 
     def _insert(self, node: Node, parent: Level | None, ctes: Mapping[str, Columns]) -> list[Output]:

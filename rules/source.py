@@ -101,13 +101,19 @@ class SourceText:
 
     def reference_end(self, index: int) -> int:
         """Index after a dotted name (`a.b.c`, `t.*`) that starts at `index`."""
-        index += 1
-        while True:
-            if self.kind(index) == "UESCAPE":
-                index += 2
-            if self.kind(index) != DOT:
-                return index
-            index += 2
+        index = self.name_end(index)
+        while self.kind(index) == DOT:
+            index = self.name_end(index + 1)
+        return index
+
+    def name_end(self, index: int) -> int:
+        """Index after one part of a name, which may say what its escape character is."""
+        return index + (3 if self.kind(index + 1) == "UESCAPE" else 1)
+
+    def name_span(self, position: int) -> tuple[int, int]:
+        """Characters of the part of a name that starts at this one."""
+        index = self.token_at(position)
+        return self.span(index, self.name_end(index))
 
     def closing(self, index: int) -> int:
         """Index of the parenthesis that closes the one at `index`."""

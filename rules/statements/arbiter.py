@@ -45,7 +45,7 @@ def rewrite_arbiter(source: SourceText, edits: Edits, entry: Entry, conflict: No
         if name is not None and target_column(table, shape, name, position) is not None:
             key = _key(table, shape, name)
             if key != quote_identifier(name):
-                edits.replace(source.tokens[start].start, source.tokens[start].end, key)
+                edits.replace(*source.span(start, source.name_end(start)), key)
 
 
 def _key(table: ManagedTable, shape: Shape, name: str) -> str:

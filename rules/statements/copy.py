@@ -171,8 +171,10 @@ class _Copy:
         if len(names) > 1 and names[-2] != table:
             return  # the server knows no such table
         if self._physical(name) != name:
-            token = source.tokens[source.token_at(position) + 2 * (len(names) - 1)]
-            self._edits.replace(token.start, token.end, quote_identifier(self._physical(name)))
+            index = source.token_at(position)
+            for _ in names[1:]:
+                index = source.name_end(index) + 1
+            self._edits.replace(*source.span(index, source.name_end(index)), quote_identifier(self._physical(name)))
 
     # --- TO --------------------------------------------------------------------------------------------------
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from rules.catalog import Volatility
 from rules.errors import Refusal
 from rules.fragments import At, Pieces, Span, joined
 from rules.source import COMMA, OPEN, Node
 from rules.statements.insertion import ROW, Insertion, base_type
 from rules.statements.judge import Judge
-from rules.statements.mirror import Value, default_value, is_untyped
+from rules.statements.mirror import Value, default_value, is_untyped, looks_at_sequence
 
 #: With these a number in the text has a common type that loses nothing.
 _NUMBERS = frozenset({"smallint", "integer", "bigint", "numeric", "real", "double precision"})
@@ -127,10 +128,26 @@ class ValuesRewriting:
                 given[name] = values[name]
             elif "SetToDefault" not in node:
                 given[name] = Value((span,), insertion.judge.is_simple(node), node)
-        given |= values
+        given = self._in_order(given | values)
         start, end = insertion.source.span(self._values_token(), row.closing + 1)
         insertion.replace_list(list(given))
         insertion.edits.replace(start, end, *self._from_row(given))
+
+    def _in_order(self, values: dict[str, Value]) -> dict[str, Value]:
+        """PostgreSQL evaluates a single row in the order of the table's columns, defaults included.
+
+        currval() tells: `'no ' || currval('users_id_seq')` means the id that the same row has just been given. So where
+        what moves into the sub-select looks at a sequence, every volatile default goes along.
+        """
+        insertion = self._insertion
+        if not any(looks_at_sequence(insertion.edits.text(v.pieces)) for v in values.values() if not v.simple):
+            return values
+        found = dict(values)
+        for name, column in insertion.client_columns().items():
+            volatile = column.default_volatility is Volatility.VOLATILE and not column.generated
+            if name not in values and (volatile or column.identity):
+                found[name] = default_value(column, insertion.position)
+        return {name: found[name] for name in insertion.client_columns() if name in found}
 
     def _from_row(self, values: dict[str, Value]) -> Pieces:
         """`SELECT <values>, <mirrors> FROM (SELECT <values to evaluate once>) AS row`."""

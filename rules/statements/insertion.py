@@ -193,6 +193,10 @@ class Insertion:
     def added(self) -> list[str]:
         return [*self._mirror_columns(), *([STATE_COLUMN] if self._adds_state() else [])]
 
+    def client_columns(self) -> dict[str, Column]:
+        """The client's columns in their order, by their visible names."""
+        return self._columns
+
     def column(self, name: str) -> Column:
         column = self._columns.get(name)
         if column is None:
@@ -246,8 +250,7 @@ class Insertion:
             body = item["ResTarget"]
             physical = self.physical(body["name"])
             if physical != body["name"]:
-                token = source.tokens[source.token_at(source.location(body))]
-                self.edits.replace(token.start, token.end, quote_identifier(physical))
+                self.edits.replace(*source.name_span(source.location(body)), quote_identifier(physical))
         if self.added():
             closing = source.tokens[layout.columns[1]].start
             self.edits.insert(closing, ", " + ", ".join(quote_identifier(n) for n in self.added()))

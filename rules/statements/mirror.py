@@ -52,6 +52,30 @@ def is_simple(node: Node) -> bool:
     return kind in ("A_Const", "ParamRef", "ColumnRef", "SQLValueFunction", "SetToDefault")
 
 
+def first_row(select: Node) -> list[Node]:
+    """The expressions of a query's first row as they are written; those of the first query of a set operation."""
+    while "larg" in select:
+        select = select["larg"]
+    if "valuesLists" in select:
+        return list(select["valuesLists"][0]["List"]["items"])
+    return [t["ResTarget"].get("val", {}) for t in select.get("targetList", [])]
+
+
+def is_star(node: Node) -> bool:
+    kind, body = unwrap(node)
+    fields = body.get("fields", []) if kind == "ColumnRef" else body.get("indirection", [])
+    return bool(fields) and "A_Star" in fields[-1]
+
+
+#: Their results depend on what has been evaluated before them.
+_OF_SEQUENCES = ("nextval", "currval", "lastval", "setval")
+
+
+def looks_at_sequence(text: str) -> bool:
+    """Whether SQL may call one of the functions whose result depends on what has been evaluated before."""
+    return any(name in text.lower() for name in _OF_SEQUENCES)
+
+
 def is_untyped(node: Node) -> bool:
     """A string, NULL or parameter, whose type the target column decides. A number or a boolean has its own."""
     kind, body = unwrap(node)

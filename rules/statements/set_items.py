@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rules.changes import quote_identifier
-from rules.errors import Refusal
+from rules.errors import FEATURE_NOT_SUPPORTED, Refusal
 from rules.fragments import Edits, Span
 from rules.migration import ManagedTable
 from rules.phases import Shape
 from rules.source import OPEN, Node, SourceText, unwrap
 from rules.statements.judge import Judge
-from rules.statements.mirror import Value, default_value, matters, target_column
+from rules.statements.mirror import Value, default_value, first_row, is_star, matters, target_column
 
 _SYNTAX_ERROR = "42601"
+_WRONG_NUMBER = "number of columns does not match number of values"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Item:
     """One item of a SET list: its characters, and the columns that it sets.
 
     `is_part` says of each column whether only a part of it is set (`tags[2] = …`). `subselect` is the right side
-    of a row assignment from a query; `values` has None for its columns then.
+    of a row assignment from a query, whose columns are written at `places`; `values` has None for its columns then.
     """
 
     start: int
@@ -30,6 +31,7 @@ class Item:
     is_part: tuple[bool, ...]
     values: tuple[Value | None, ...]
     subselect: Span | None = None
+    places: tuple[int, ...] = ()
 
 
 class ItemReader:
@@ -59,8 +61,20 @@ class ItemReader:
         position = source.location(body)
         column = target_column(self._table, self._shape, body["name"], position)
         if column is not None and column.name != body["name"]:
-            token = source.tokens[source.token_at(position)]
-            self._edits.replace(token.start, token.end, quote_identifier(column.name))
+            self._edits.replace(*source.name_span(position), quote_identifier(column.name))
+
+    def _places(self, sublink: Node, width: int) -> tuple[int, ...]:
+        """Where each column of a row assignment's query is written; its start where that is not clear.
+
+        Raises:
+            Refusal: it has another number of columns, in PostgreSQL's words.
+        """
+        row, start = first_row(sublink["subselect"]["SelectStmt"]), self._source.location(sublink)
+        if any(is_star(node) for node in row):
+            return (start,) * width
+        if len(row) != width:
+            raise Refusal(_WRONG_NUMBER, sqlstate=_SYNTAX_ERROR, position=start)
+        return tuple(self._judge.start(node) for node in row)
 
     def _single(self, body: Node, first: int, after: int) -> Item:
         value_first = _value_start(self._source, first)
@@ -85,17 +99,21 @@ class ItemReader:
         right = source.closing(first) + 2
         nothing: tuple[Value | None, ...] = (None,) * len(names)
         if kind == "SubLink" and source.kind(right) == OPEN and source.closing(right) == after - 1:
-            return Item(start, end, names, parts, nothing, Span(*source.span(right, after)))
+            places = self._places(body, len(names))
+            return Item(start, end, names, parts, nothing, Span(*source.span(right, after)), places)
         if not any(matters(self._table, self._shape, n) for n in names):
             return Item(start, end, names, parts, nothing)
-        if kind == "RowExpr" and len(body["args"]) != len(names):
+        if kind != "RowExpr" and (kind, body.get("subLinkType")) != ("SubLink", "EXPR_SUBLINK"):
             raise Refusal(
-                "number of columns does not match number of values",
-                sqlstate=_SYNTAX_ERROR,
-                position=source.location(body),
+                "source for a multiple-column UPDATE item must be a sub-SELECT or ROW() expression",
+                sqlstate=FEATURE_NOT_SUPPORTED,
+                position=self._judge.start({kind: body}),
             )
+        has_star = any(is_star(argument) for argument in body.get("args", []))
+        if kind == "RowExpr" and not has_star and len(body["args"]) != len(names):
+            raise Refusal(_WRONG_NUMBER, sqlstate=_SYNTAX_ERROR, position=source.location(body))
         opening = right + 1 if source.kind(right) == "ROW" else right
-        if kind != "RowExpr" or source.kind(opening) != OPEN or source.closing(opening) != after - 1:
+        if kind != "RowExpr" or has_star or source.kind(opening) != OPEN or source.closing(opening) != after - 1:
             raise Refusal(
                 "this form of row assignment is not supported", "Assign each column on its own.", position=start
             )

@@ -28,6 +28,7 @@ from rules.statements.mirror import (
     Value,
     conversion,
     effective_writes,
+    looks_at_sequence,
     matters,
     refuse_lossy,
     target_column,
@@ -255,7 +256,7 @@ class SetList:
                     continue
                 names.append(self._physical(name))
                 if value is None:
-                    selected.append((f"{self._lateral_names[item.names]}.c{i}",))
+                    selected.append((At(f"{self._lateral_names[item.names]}.c{i}", item.places[i]),))
                 else:
                     selected.append((At(self._in_row(name), self._start(value, item)),))
         for column, pieces in self._mirrored():
@@ -268,7 +269,10 @@ class SetList:
         """`(names) = (SELECT selected FROM (SELECT what is evaluated once, per row) …)`."""
         for value in self._row_columns.values():
             self._judge.check(value.node, "UPDATE")
-        values = [(*v.pieces, f" AS c{self._numbers[n]}") for n, v in self._row_columns.items()] or [("1 AS one",)]
+        columns = list(self._row_columns)
+        if any(looks_at_sequence(self._edits.text(v.pieces)) for v in self._row_columns.values()):
+            columns.sort(key=[name for name, _ in self._table.visible(self._shape)].index)  # as PostgreSQL does it
+        values = [(*self._row_columns[n].pieces, f" AS c{self._numbers[n]}") for n in columns] or [("1 AS one",)]
         laterals = [piece for lateral in self._laterals for piece in lateral]
         return (
             f"({', '.join(quote_identifier(n) for n in names)}) = (SELECT ",

@@ -43,6 +43,23 @@ CREATE TABLE made AS SELECT u FROM users u
 
 SELECT u INTO made FROM users u
 
+-- reason: the table's row type, which has the hidden columns
+SELECT CAST(NULL AS public.users[])
+
+SELECT * FROM json_to_record('{}') AS x (u users)
+
+SELECT '{}'::_users
+
+CREATE FUNCTION all_users() RETURNS SETOF users LANGUAGE sql AS 'SELECT * FROM users'
+
+CREATE FUNCTION name_of(u users) RETURNS text LANGUAGE sql AS 'SELECT $1.full_name'
+
+CREATE DOMAIN one_user AS users
+
+CREATE TABLE other (u users)
+
+PREPARE p (users) AS SELECT $1
+
 -- reason: joins that compare by name where a name cannot be followed
 SELECT count(*) FROM users NATURAL JOIN XMLTABLE('/a' PASSING '<a/>' COLUMNS id int PATH 'b')
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -87,7 +88,9 @@ def test_what_may_be_forwarded_is_not_to_be_told_from_an_unmigrated_table(twin: 
         case
         for file in (*case_files(), "refused.sql")
         for case in read_cases(file)
-        if Shape.OLD in case.shapes and is_forwarded(case.sql, twin.snapshot) and not case.sql.startswith("COPY")
+        if Shape.OLD in case.shapes
+        and is_forwarded(case.sql, twin.snapshot)
+        and not re.search(r"\bcopy\b", case.sql, re.IGNORECASE)
     ]
     assert len(cases) > 100
     before = {name: stale_rows(twin, table) for name, table in twin.snapshot.tables.items()}
