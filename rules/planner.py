@@ -7,6 +7,8 @@ Nothing here guesses: whatever is not understood and names a managed table ends 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pglast.parser import ParseError, parse_sql_json
 
 from rules.analysis import QUERIES, Analysis, refuse_rows
@@ -42,6 +44,7 @@ _RESERVED_NAME = "42939"
 _TOO_DEEP = "this statement is nested too deeply to be rewritten"
 _WRITE_ANOTHER_WAY = "Write it another way; pgjanus explain shows what becomes of a statement."
 #: They return nothing, but make something that will.
+_RELATIONS = ("OBJECT_TABLE", "OBJECT_VIEW", "OBJECT_MATVIEW", "OBJECT_FOREIGN_TABLE")
 _MAKERS = ("PrepareStmt", "DeclareCursorStmt")
 #: They contain a query or EXECUTE, or one another.
 _WRAPPERS = ("ExplainStmt", "CreateTableAsStmt")
@@ -161,11 +164,26 @@ class _Planner:
                 wrapped.add(len(results))
             results.append(None if kind in _MAKERS else patch)
             makes.append(patch if kind in _MAKERS else None)
+            self._shadow(kind, node)
         if not self._edits and not any(results) and not any(makes):
             return Untouched()
         sql, positions = self._edits.apply()
         self._check(sql)
         return Rewrite(sql, positions, tuple(results), tuple(makes), frozenset(wrapped))
+
+    def _shadow(self, kind: str, node: Node) -> None:
+        """What this statement makes may be what the text's next ones mean."""
+        made = {
+            body["relname"]
+            for _, body in walk({kind: node})
+            if "relname" in body and (body.get("relpersistence") == "t" or body.get("schemaname") == "pg_temp")
+        }
+        client, managed = self._lookup.client, {t.name for t in self._lookup.snapshot.tables}
+        if kind == "RenameStmt" and node.get("renameType") in _RELATIONS and node["newname"] in managed:
+            raise Refusal(f'another relation cannot be called "{node["newname"]}" while a migration is active on that')
+        shadowed = made & managed - client.shadowed
+        if shadowed:
+            self._lookup = Lookup(self._lookup.snapshot, replace(client, shadowed=client.shadowed | shadowed))
 
     # --- steps -----------------------------------------------------------------------------------------------
 

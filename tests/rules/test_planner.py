@@ -169,6 +169,28 @@ def test_a_temporary_table_may_have_taken_the_name() -> None:
     assert isinstance(plan("SELECT full_name FROM public.users", snapshot("reading_new"), shadowed), Rewrite)
 
 
+@pytest.mark.parametrize(
+    "making",
+    [
+        "CREATE TEMP TABLE users (a int)",
+        "CREATE TABLE pg_temp.users (a int)",
+        "CREATE TEMP TABLE users AS SELECT 1 AS a",
+        "SELECT 1 AS a INTO TEMP users",
+    ],
+)
+def test_a_temporary_table_shadows_the_managed_one_within_the_same_text(making: str) -> None:
+    client, phase = Client(Shape.OLD, ("public",)), snapshot("writing_both")
+    assert isinstance(plan(making, phase, client), Untouched)
+    assert isinstance(plan(f"{making}; INSERT INTO users VALUES (1)", phase, client), Refuse)
+    assert isinstance(plan(f"{making}; INSERT INTO public.users VALUES (1)", phase, client), Rewrite)
+
+
+def test_no_other_table_can_take_the_name_of_a_managed_one() -> None:
+    client = Client(Shape.OLD, ("public",))
+    assert isinstance(plan("ALTER TABLE orders RENAME TO users", snapshot("writing_both"), client), Refuse)
+    assert isinstance(plan("ALTER TABLE orders RENAME note TO users", snapshot("writing_both"), client), Untouched)
+
+
 @pytest.mark.parametrize("sql", ['SELECT "full_name" FROM "users"', 'SELECT U&"full\\005fname" FROM U&"\\0075sers"'])
 def test_names_are_compared_as_postgresql_folds_them(sql: str) -> None:
     assert "CASE" in rewritten(sql, "reading_new")
