@@ -146,6 +146,8 @@ class Analysis:
     outputs: list[Output] = field(default_factory=list)
     touched: list[Entry] = field(default_factory=list)
     catalogs: list[CatalogRead] = field(default_factory=list)
+    #: Where a row assignment's sub-selects are of which the number of columns is not known.
+    unknown_rows: set[int] = field(default_factory=set)
 
 
 def returns_row(outputs: Sequence[Output]) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 FEATURE_NOT_SUPPORTED = "0A000"
+SYNTAX_ERROR = "42601"
 UNDEFINED_COLUMN = "42703"
 
 

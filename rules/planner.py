@@ -13,7 +13,7 @@ from pglast.parser import ParseError, parse_sql_json
 
 from rules.analysis import QUERIES, Analysis, refuse_rows
 from rules.depth import with_room
-from rules.errors import FEATURE_NOT_SUPPORTED, UNDEFINED_COLUMN, Refusal
+from rules.errors import FEATURE_NOT_SUPPORTED, SYNTAX_ERROR, UNDEFINED_COLUMN, Refusal
 from rules.fragments import Edits
 from rules.introspection.rewriting import inner_query, reads_catalogs, rewrite_catalogs
 from rules.migration import Client, ManagedTable
@@ -39,7 +39,6 @@ from rules.statements import (
 from rules.statements.copy import RESERVED_BEGINNING
 from rules.unsupported import forbidden
 
-_SYNTAX_ERROR = "42601"
 _RESERVED_NAME = "42939"
 _TOO_DEEP = "this statement is nested too deeply to be rewritten"
 _WRITE_ANOTHER_WAY = "Write it another way; pgjanus explain shows what becomes of a statement."
@@ -127,7 +126,7 @@ def _unreadable(error: ParseError | UnicodeEncodeError, sql: str, snapshot: Snap
     if any(word in message for word in ("nested too deeply", "stack depth", "memory exhausted", "too large")):
         return _too_deep(snapshot)
     position = len(sql) if index is None else index
-    return _refuse(Refusal(message, sqlstate=_SYNTAX_ERROR, position=position), _all_names(snapshot))
+    return _refuse(Refusal(message, sqlstate=SYNTAX_ERROR, position=position), _all_names(snapshot))
 
 
 class _Planner:
@@ -256,7 +255,7 @@ class _Planner:
         rewrite_reads(self._source, self._edits, analysis, shape)
         tables = tuple(self._lookup.snapshot.tables.values())
         rewrite_catalogs(self._source, self._edits, {kind: node}, analysis.catalogs, tables, shape)
-        judge = Judge(self._source, self._lookup.snapshot.catalog)
+        judge = Judge(self._source, self._lookup.snapshot.catalog, analysis.unknown_rows)
         for write in analysis.writes:
             match write.kind:
                 case "UpdateStmt":

@@ -8,12 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rules.analysis import QUERIES, Analysis, Columns, MergedReference, Output, Reference, RowReference, Star, StarItem
-from rules.errors import Refusal
+from rules.errors import SYNTAX_ERROR, Refusal
 from rules.names import SYSTEM_COLUMNS, Entry, Found, Level, Lookup
 from rules.plan import FieldPatch
 from rules.reads import find_column, is_stored
 from rules.rows import Fate, Frame, Holds, fate_of_row
 from rules.source import DOT, Node, SourceText, string, unwrap
+
+#: Where the query of `SET (a, b) = (SELECT …)` stands, from the inside.
+_ROW_ASSIGNMENT = ("subselect", "SubLink", "source", "MultiAssignRef")
 
 
 @dataclass(slots=True)
@@ -57,6 +60,7 @@ class References(ABC):
                     found = self._reference(body, level, frame)
                 elif key in QUERIES:
                     outputs = self._query(key, body, level, ctes)
+                    self._check_row_assignment(outputs, frame)
                     found = self._row_of_query(outputs, level, frame)
                 elif key == "MultiAssignRef" and body.get("colno", 1) != 1:
                     continue  # the same source again, once for each column
@@ -177,6 +181,21 @@ class References(ABC):
                 owner = self._lookup.entry(level, names[-2], names[-3] if len(names) > 2 else None)
             other = (owner.columns or {}).get(names[-1]) if owner is not None else None
         return other is not None and other.row and other.type_oid == patch.type_oid
+
+    def _check_row_assignment(self, outputs: list[Output], frame: Frame | None) -> None:
+        """Refuse `(a, b) = (SELECT …)` with another number of columns, which a rewritten one might not notice."""
+        frames: list[Frame] = []
+        while frame is not None and len(frames) < len(_ROW_ASSIGNMENT):
+            frames.append(frame)
+            frame = frame.parent
+        if tuple(f.key for f in frames) != _ROW_ASSIGNMENT:
+            return
+        sublink, assignment = frames[1].value, frames[3].value
+        position = self._source.location(sublink)
+        if None in outputs:
+            self.result.unknown_rows.add(position)
+        elif len(outputs) != assignment["ncolumns"]:
+            raise Refusal("number of columns does not match number of values", sqlstate=SYNTAX_ERROR, position=position)
 
     def _row_of_query(self, outputs: list[Output], level: Level, frame: Frame | None) -> Value | None:
         """A sub-select in an expression whose column is a whole row."""

@@ -34,7 +34,7 @@ from rules.errors import Refusal
 from rules.from_items import FromItems
 from rules.labels import label_of, label_reference
 from rules.names import Entry, Level
-from rules.source import STAR, Node, string, unwrap, walk
+from rules.source import CLOSE, OPEN, STAR, Node, string, unwrap, walk
 
 _ROW_CLAUSES = ("sortClause", "limitCount", "limitOffset")
 
@@ -286,8 +286,11 @@ class Analyser(FromItems):
         source = self._source
         start = source.location(target)
         last = source.token_at(start)
+        opened = 0
         while source.kind(last) != STAR:
+            opened += (source.kind(last) == OPEN) - (source.kind(last) == CLOSE)
             last += 1
+        last += opened  # `(u.*)` is `u.*`
         if "name" in target:
             last += 2 if source.kind(last + 1) == "AS" else 1
         return start, source.tokens[last].end

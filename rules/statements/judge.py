@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 from rules.catalog import Catalog, Volatility
@@ -16,10 +16,14 @@ _WINDOWING_ERROR = "42P20"
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """`in_merge`: all that can be is written twice, because little can be evaluated once there."""
+    """`in_merge`: all that can be is written twice, because little can be evaluated once there.
+
+    `unknown_rows` are the places of the sub-selects in row assignments of which the number of columns is not known.
+    """
 
     source: SourceText
     catalog: Catalog
+    unknown_rows: Set[int]
     in_merge: bool = False
 
     def is_simple(self, node: Node) -> bool:

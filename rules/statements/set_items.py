@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rules.changes import quote_identifier
-from rules.errors import FEATURE_NOT_SUPPORTED, Refusal
+from rules.errors import FEATURE_NOT_SUPPORTED, SYNTAX_ERROR, Refusal
 from rules.fragments import Edits, Span
 from rules.migration import ManagedTable
 from rules.phases import Shape
@@ -13,7 +13,6 @@ from rules.source import OPEN, Node, SourceText, unwrap
 from rules.statements.judge import Judge
 from rules.statements.mirror import Value, default_value, first_row, is_star, matters, target_column
 
-_SYNTAX_ERROR = "42601"
 _WRONG_NUMBER = "number of columns does not match number of values"
 
 
@@ -63,17 +62,24 @@ class ItemReader:
         if column is not None and column.name != body["name"]:
             self._edits.replace(*source.name_span(position), quote_identifier(column.name))
 
-    def _places(self, sublink: Node, width: int) -> tuple[int, ...]:
+    def _places(self, sublink: Node, names: tuple[str, ...]) -> tuple[int, ...]:
         """Where each column of a row assignment's query is written; its start where that is not clear.
 
         Raises:
-            Refusal: it has another number of columns, in PostgreSQL's words.
+            Refusal: it has another number of columns, in PostgreSQL's words; or nobody knows how many.
         """
+        width = len(names)
         row, start = first_row(sublink["subselect"]["SelectStmt"]), self._source.location(sublink)
         if any(is_star(node) for node in row):
+            if start in self._judge.unknown_rows and any(matters(self._table, self._shape, n) for n in names):
+                raise Refusal(
+                    "it is not known how many columns the sub-select of this row assignment has",
+                    "Name its columns.",
+                    position=start,
+                )
             return (start,) * width
         if len(row) != width:
-            raise Refusal(_WRONG_NUMBER, sqlstate=_SYNTAX_ERROR, position=start)
+            raise Refusal(_WRONG_NUMBER, sqlstate=SYNTAX_ERROR, position=start)
         return tuple(self._judge.start(node) for node in row)
 
     def _single(self, body: Node, first: int, after: int) -> Item:
@@ -99,7 +105,7 @@ class ItemReader:
         right = source.closing(first) + 2
         nothing: tuple[Value | None, ...] = (None,) * len(names)
         if kind == "SubLink" and source.kind(right) == OPEN and source.closing(right) == after - 1:
-            places = self._places(body, len(names))
+            places = self._places(body, names)
             return Item(start, end, names, parts, nothing, Span(*source.span(right, after)), places)
         if not any(matters(self._table, self._shape, n) for n in names):
             return Item(start, end, names, parts, nothing)
@@ -111,7 +117,7 @@ class ItemReader:
             )
         has_star = any(is_star(argument) for argument in body.get("args", []))
         if kind == "RowExpr" and not has_star and len(body["args"]) != len(names):
-            raise Refusal(_WRONG_NUMBER, sqlstate=_SYNTAX_ERROR, position=source.location(body))
+            raise Refusal(_WRONG_NUMBER, sqlstate=SYNTAX_ERROR, position=source.location(body))
         opening = right + 1 if source.kind(right) == "ROW" else right
         if kind != "RowExpr" or has_star or source.kind(opening) != OPEN or source.closing(opening) != after - 1:
             raise Refusal(

@@ -216,3 +216,7 @@ COPY users (id, first_name) FROM STDIN (FORMAT csv, HEADER MATCH)
 COPY users FROM STDIN WHERE users IS NOT NULL
 
 COPY users (id) FROM STDIN WHERE (users).id > 1
+
+-- reason: a row assignment from a sub-select of which it is not known how many columns it has
+-- shape: old
+UPDATE users SET (full_name, age) = (SELECT * FROM unknown_table)
