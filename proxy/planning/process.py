@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
@@ -22,6 +23,8 @@ from rules.snapshot import Snapshot
 
 #: What is longer takes more than some 20 ms.
 LONG_CHARS: Final = 16_384
+#: What takes longer is refused: everybody else's long statements wait behind it, and so does its phase.
+PATIENCE_S: Final = 60.0
 #: More are known only while transactions of several phases run at once.
 _SNAPSHOTS: Final = 4
 
@@ -31,14 +34,15 @@ log = structlog.get_logger(__name__)
 class PlanningProcess:
     """Plans one question after the other; starts the process with the first one, and again when it has ended."""
 
-    def __init__(self, plans: PlanCache) -> None:
+    def __init__(self, plans: PlanCache, patience_s: float = PATIENCE_S) -> None:
         self._plans = plans
+        self.patience_s = patience_s
         self._thread = ThreadPoolExecutor(1, "planning")  # only waits for the pipes
         self._process: subprocess.Popen[bytes] | None = None
         self._known: OrderedDict[int, Snapshot] = OrderedDict()
 
     async def answer(self, question: Question) -> Verdict:
-        """Never raises on any text: one that ends the process is refused."""
+        """Never raises on any text: one that ends the process, or takes it too long, is refused."""
         loop = asyncio.get_running_loop()
         planned = self._plans.keep(question, await loop.run_in_executor(self._thread, self._ask, question))
         return await loop.run_in_executor(self._thread, considered, question, planned)
@@ -51,8 +55,11 @@ class PlanningProcess:
         self._end()
 
     def _ask(self, question: Question) -> Plan:
+        limit: threading.Timer | None = None
         try:
             process = self._running()
+            limit = threading.Timer(self.patience_s, process.kill)
+            limit.start()
             assert process.stdin is not None
             assert process.stdout is not None
             key = id(question.snapshot)
@@ -66,11 +73,15 @@ class PlanningProcess:
         except OSError as error:
             log.warning("planning_process_failed", reason=str(error))
             answer = None
+        finally:
+            if limit is not None:
+                limit.cancel()
         if answer is None:
             self._end()
             return Refuse(
                 Refusal(
-                    "pgjanus: this statement could not be planned: the process that plans long statements has ended",
+                    "pgjanus: this statement could not be planned: the process that plans long statements has ended,"
+                    f" or took more than {self.patience_s:g} s",
                     "Split it into smaller ones.",
                 ),
                 "",

@@ -133,6 +133,22 @@ def test_a_statement_that_ends_the_process_is_refused_and_the_next_one_is_planne
     client.query("ROLLBACK")
 
 
+def test_a_statement_that_takes_too_long_to_plan_is_refused_and_holds_up_no_other(
+    client: RawClient, proxy: LocalProxy
+) -> None:
+    client.query(insert(1_000))
+    process, patience_s = proxy.planning._process, proxy.planning.patience_s
+    assert process is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    proxy.planning.patience_s = 0.1
+    assert kinds(client.query(insert(1_000, 3_000))) == "EZ"
+    proxy.planning.patience_s = patience_s
+    client.query("ROLLBACK")
+    client.query("BEGIN")
+    assert client.query(insert(1_000, 5_000))[0][1] == b"INSERT 0 1000\0"
+    client.query("ROLLBACK")
+
+
 def test_what_a_client_sent_before_it_left_is_carried_out_as_by_the_server_itself(
     proxy: LocalProxy, twin: Twin
 ) -> None:
