@@ -196,7 +196,7 @@ class Lookup:
 
     def table_entry(self, schema: str | None, name: str, alias: str | None) -> Entry:
         label = alias or name
-        system = system_relation(self.snapshot.catalog.system, schema, name, self.client.search_path)
+        system = system_relation(self.snapshot.catalog, schema, name, self.client.search_path)
         if system is not None:
             return self._catalog_entry(system, label)
         relation = self.relation(schema, name)

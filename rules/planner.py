@@ -55,7 +55,7 @@ def plan(sql: str, snapshot: Snapshot, client: Client) -> Plan:
     Never raises on any text: one that may concern a managed table and cannot be parsed, or is too deep to be read, is
     refused.
     """
-    if not snapshot.may_concern(sql) or "\0" in sql:
+    if not snapshot.may_concern(sql, client.search_path) or "\0" in sql:
         return Untouched()
     try:
         return _plan(sql, snapshot, client)
@@ -238,7 +238,7 @@ class _Planner:
 
     def _introspection(self, kind: str, node: Node) -> ResultPatch | None:
         """A statement that names no managed table, but maybe a catalog that tells of one."""
-        query = inner_query(kind, node) if reads_catalogs(node) else None
+        query = inner_query(kind, node) if reads_catalogs(node, self._lookup.client.search_path) else None
         if query is None:
             return None
         patch = result_patch(self._query(*query).outputs)

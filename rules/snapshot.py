@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from rules.catalog import Catalog, TableName
 from rules.dependencies import used_objects
 from rules.introspection.relations import MENTIONS as CATALOG_MENTIONS
+from rules.introspection.relations import SearchPath, finds_standard
 from rules.migration import ManagedTable
 from rules.phases import HIDDEN_PREFIX
 
@@ -29,11 +30,13 @@ class Snapshot:
         used = {_folded(o.name) for t in self.tables.values() for o in used_objects(t)}
         object.__setattr__(self, "definitions", (*_DEFINITIONS, *sorted(used)))
 
-    def may_concern(self, sql: str) -> bool:
+    def may_concern(self, sql: str, path: SearchPath = None) -> bool:
         """False only if `sql` can neither name a managed table, nor read of one in the system catalogs, nor change what
-        its migration rests on."""
+        its migration rests on. `path` is the session's search_path."""
         if not self.tables:
             return False
+        if finds_standard(path):
+            return True
         folded = _folded(sql)
         if _mentions(folded, self.names) or _mentions(folded, self.definitions):
             return True

@@ -54,7 +54,7 @@ def forbidden(statements: list[Node], snapshot: Snapshot, client: Client) -> str
     if not _named(statements, snapshot):
         return "it names no table that is observed"
     for statement in statements:
-        if reads_catalogs(statement):
+        if reads_catalogs(statement, client.search_path):
             return "the system catalogs tell of hidden columns"
         tables = _named(statement, snapshot)
         for table in tables:

@@ -67,7 +67,7 @@ class Judge:
                 "the statement is not text in the session's client_encoding",
                 "Use a client_encoding that pgjanus can read, such as UTF8.",
             )
-        if not snapshot.may_concern(sql):
+        if not snapshot.may_concern(sql, settings.client.search_path):
             return UNCONCERNED
         if not snapshot.may_name_managed(sql) and not self._is_readable(snapshot, text):
             return UNCONCERNED  # it reads the system catalogs at most, and sees hidden columns there

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from rules.changes import quote_literal
-from rules.introspection.tables import CLASS, Plan, Table, own_trigger, show_text
+from rules.introspection.tables import CLASS, Plan, Table, own_name, own_trigger, show_text, without_prefix
 from rules.phases import HIDDEN_PREFIX
 
 #: What the server itself has in the row of a column that was dropped; %d is its number.
@@ -66,6 +66,10 @@ def _pg_constraint(plan: Plan, table: Table) -> None:
     plan.hides.append(table.hidden_constraint(""))
     for name, final in table.objects:
         plan.show("conname", f"conname = {quote_literal(name)}", quote_literal(final))
+    # PostgreSQL 18 makes one of each NOT NULL, and calls it after the column.
+    if table.renamed:
+        condition = f"conrelid = {table.oid} AND contype = 'n' AND {own_name('conname')}"
+        plan.show("conname", condition, without_prefix("conname"))
 
 
 def _pg_depend(plan: Plan, table: Table) -> None:

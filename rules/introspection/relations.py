@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
-from rules.catalog import Relation, TableName
+from rules.catalog import Catalog, Relation, TableName
 from rules.introspection.catalogs import CATALOGS
 from rules.introspection.standard import NOT_OF_TABLES, information_schema
 from rules.introspection.tables import INFORMATION_SCHEMA, PG_CATALOG, Plan, Table, Treatment, as_seen
 from rules.migration import ManagedTable
 from rules.phases import Shape
+
+#: The schemas of search_path in their order; None where the server does not report them (before PostgreSQL 18).
+SearchPath = tuple[str, ...] | None
 
 _NAMES = sorted(CATALOGS)
 #: Functions that print a definition in which a column's name may stand.
@@ -21,28 +24,33 @@ PRINTERS = frozenset(
 MENTIONS = ("pg_get_", INFORMATION_SCHEMA, *_NAMES)
 
 
-def is_introspected(schema: str | None, name: str) -> bool:
+def is_introspected(schema: str | None, name: str, path: SearchPath) -> bool:
     """Whether a relation of that name in FROM may need a treatment."""
+    if schema is None and finds_standard(path):
+        return True
     return schema == INFORMATION_SCHEMA or (schema in (None, PG_CATALOG) and name in CATALOGS)
 
 
-def system_relation(
-    relations: Mapping[TableName, Relation], schema: str | None, name: str, path: tuple[str, ...] | None
-) -> Relation | None:
-    """The relation of pg_catalog or information_schema that a name in FROM means, before any of a user's schemas.
+def finds_standard(path: SearchPath) -> bool:
+    """Whether a view of information_schema can be meant without its schema, so that its name alone gives it away."""
+    return path is not None and INFORMATION_SCHEMA in path
+
+
+def system_relation(catalog: Catalog, schema: str | None, name: str, path: SearchPath) -> Relation | None:
+    """The relation of pg_catalog or information_schema that a name in FROM means, if it means one.
 
     pg_catalog comes first unless search_path names it; `path` is None if that is not known.
     """
     if schema is not None:
-        return relations.get(TableName(schema, name))
+        return catalog.system.get(TableName(schema, name))
     if path is None or PG_CATALOG not in path:
-        found = relations.get(TableName(PG_CATALOG, name))
-        if found is not None:
-            return found
-    for place in path or ():
-        found = relations.get(TableName(place, name))
-        if found is not None:
-            return found
+        path = (PG_CATALOG, *(path or ()))
+    for place in path:
+        named = TableName(place, name)
+        if named in catalog.system:
+            return catalog.system[named]
+        if named in catalog.relations:
+            return None
     return None
 
 

@@ -17,7 +17,7 @@ from rules.catalog import Relation
 from rules.changes import quote_identifier, quote_table
 from rules.errors import Refusal
 from rules.fragments import Edits, Span
-from rules.introspection.relations import PRINTERS, is_introspected, treatment
+from rules.introspection.relations import PRINTERS, SearchPath, is_introspected, treatment
 from rules.introspection.tables import PG_CATALOG, in_clients_words
 from rules.migration import ManagedTable
 from rules.phases import Shape
@@ -28,10 +28,10 @@ _QUERIES = frozenset({"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "M
 _HOLDERS = ("ExplainStmt", "CopyStmt", "DeclareCursorStmt", "CreateTableAsStmt", "PrepareStmt")
 
 
-def reads_catalogs(node: Node) -> bool:
+def reads_catalogs(node: Node, path: SearchPath) -> bool:
     """Whether a statement names a relation or function that this package has to do with."""
     for kind, body in walk({"": node}):
-        if "relname" in body and is_introspected(body.get("schemaname"), body["relname"]):
+        if "relname" in body and is_introspected(body.get("schemaname"), body["relname"], path):
             return True
         if kind == "FuncCall" and _printer(body) is not None:
             return True

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from rules.catalog import Relation
 from rules.changes import quote_literal
-from rules.introspection.tables import Plan, Table, own_trigger, show_text
+from rules.introspection.tables import Plan, Table, own_name, own_trigger, show_text, without_prefix
 
 #: Views with other columns of these names.
 NOT_OF_TABLES = frozenset({"attributes", "domain_constraints", "parameters", "routines"})
@@ -59,5 +59,8 @@ def _treat_constraints(plan: Plan, table: Table, names: set[str]) -> None:
         plan.hides.append(f"constraint_name ~ {made_up}")
     for name, final in table.objects:
         plan.show("constraint_name", f"{this} AND constraint_name = {quote_literal(name)}", quote_literal(final))
+    if table.renamed:
+        made_up = f"{this} AND {own_name('constraint_name')} AND constraint_name ~ '_not_null[0-9]*$'"
+        plan.show("constraint_name", made_up, without_prefix("constraint_name"))
     if "check_clause" in names:
         show_text(plan, table, "check_clause", this)

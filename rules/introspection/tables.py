@@ -144,6 +144,15 @@ def own_trigger(name: str) -> str:
     return f"pg_catalog.strpos({name}::pg_catalog.text, {quote_literal(HIDDEN_PREFIX)}) IN (1, 2)"
 
 
+def own_name(name: str) -> str:
+    """SQL of "the reserved prefix is in this name": one that PostgreSQL made up from a column's."""
+    return f"pg_catalog.strpos({name}::pg_catalog.text, {quote_literal(HIDDEN_PREFIX)}) > 0"
+
+
+def without_prefix(name: str) -> str:
+    return f"pg_catalog.replace({name}::pg_catalog.text, {quote_literal(HIDDEN_PREFIX)}, '')"
+
+
 # Texts that PostgreSQL prints
 
 
