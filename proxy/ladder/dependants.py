@@ -36,8 +36,9 @@ class Dependant:
         return f"{self.description} (column {self.column})"
 
 
-# pg_depend has them all. What is harmless: the column's own default, its NOT NULL, an index that constrains nothing,
-# statistics, and a sequence that the column owns.
+# pg_depend has them all, but a whole row is there as the table alone: in the stored tree it is column 0 of the row's
+# type, as outVar of nodes/outfuncs.c writes it. What is harmless: the column's own default, its NOT NULL, an index that
+# constrains nothing, statistics, and a sequence that the column owns.
 _DEPENDANTS = """
 SELECT DISTINCT a.attname::text AS column, pg_describe_object(d.classid, d.objid, d.objsubid) AS description,
        c.oid::int8 AS check_oid
@@ -61,6 +62,17 @@ SELECT DISTINCT a.attname::text AS column, pg_describe_object(d.classid, d.objid
             EXISTS (SELECT FROM pg_trigger x WHERE x.oid = d.objid AND starts_with(x.tgname, $4))
        WHEN 'pg_statistic_ext'::regclass THEN true
        ELSE false END
+UNION
+SELECT $2[1], pg_describe_object(d.classid, d.objid, d.objsubid) || ' by its whole rows', NULL
+  FROM pg_depend d JOIN pg_class t ON t.oid = d.refobjid
+ WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1::int8::oid AND cardinality($2) > 0
+   AND CASE d.classid
+       WHEN 'pg_rewrite'::regclass THEN
+            (SELECT concat(x.ev_qual, x.ev_action) FROM pg_rewrite x WHERE x.oid = d.objid)
+       WHEN 'pg_proc'::regclass THEN (SELECT x.prosqlbody::text FROM pg_proc x WHERE x.oid = d.objid)
+       WHEN 'pg_policy'::regclass THEN
+            (SELECT concat(x.polqual, x.polwithcheck) FROM pg_policy x WHERE x.oid = d.objid)
+       END LIKE '%:varattno 0 :vartype ' || t.reltype || ' %'
  ORDER BY 1, 2"""
 
 

@@ -29,13 +29,23 @@ SELECT tgname::text FROM pg_trigger
 
 _RULES = "SELECT rulename::text FROM pg_rewrite WHERE ev_class = $1::int8::oid ORDER BY 1"
 
-# Bodies that are kept as text are in no dependency; those in standard SQL syntax are in pg_depend.
+# They see hidden columns too, and one of those has another value after every write through a proxy.
+_WHOLE_ROW_TRIGGERS = """
+SELECT tgname::text FROM pg_trigger JOIN pg_class t ON t.oid = tgrelid
+ WHERE tgrelid = $1::int8::oid AND NOT tgisinternal AND tgqual LIKE '%:varattno 0 :vartype ' || t.reltype || ' %'
+ ORDER BY 1"""
+
+# Bodies that are kept as text are in no dependency; those in standard SQL syntax are in pg_depend. A trigger's function
+# and one that takes a row or returns one need not name the table.
 _FUNCTIONS = """
 SELECT p.oid::regprocedure::text AS function, c.name AS column
-  FROM pg_proc p, unnest($2::text[]) c(name)
- WHERE p.pronamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace) AND p.prosqlbody IS NULL
-   AND p.prosrc ~ ('\\y' || regexp_replace($1, '(\\W)', '\\\\\\1', 'g') || '\\y')
-   AND p.prosrc ~ ('\\y' || regexp_replace(c.name, '(\\W)', '\\\\\\1', 'g') || '\\y')
+  FROM pg_class t, pg_proc p, unnest($2::text[]) c(name)
+ WHERE t.oid = $1::int8::oid AND p.prosqlbody IS NULL
+   AND p.pronamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
+   AND (p.prosrc ~* ('\\y' || regexp_replace(t.relname, '(\\W)', '\\\\\\1', 'g') || '\\y')
+     OR p.oid IN (SELECT tgfoid FROM pg_trigger WHERE tgrelid = t.oid)
+     OR t.reltype = ANY (p.prorettype || coalesce(p.proallargtypes, p.proargtypes::oid[])))
+   AND p.prosrc ~* ('\\y' || regexp_replace(c.name, '(\\W)', '\\\\\\1', 'g') || '\\y')
  ORDER BY 1, 2"""
 
 _COLUMN_GRANTS = """
@@ -114,6 +124,13 @@ async def check_surroundings(
             f"BEFORE triggers of {table} may change what a statement writes: {', '.join(triggers)}",
             "where one changes a migrated column after the proxy has written both formats, verify finds the row",
         )
+    comparing = [r[0] for r in await connection.fetch(_WHOLE_ROW_TRIGGERS, relation.oid)]
+    if comparing:
+        notes.warn(
+            f"triggers of {table} look at whole rows in WHEN, which have columns of pgjanus meanwhile:"
+            f" {', '.join(comparing)}",
+            "every UPDATE of a migrated column looks like a change to them: name the columns",
+        )
     rules = [r[0] for r in await connection.fetch(_RULES, relation.oid)]
     if rules:
         notes.warn(f"rules on {table} rewrite statements once more: {', '.join(rules)}", "a trigger is the safer way")
@@ -123,7 +140,7 @@ async def check_surroundings(
             f"{dependant} depends on an old column", "drop or move it before new_only", at=(dependant.column, "name")
         )
     old = [c.physical for c in old_columns(migration)]
-    for function, column in await connection.fetch(_FUNCTIONS, table.name, old):
+    for function, column in await connection.fetch(_FUNCTIONS, relation.oid, old):
         notes.warn(
             f"function {function} seems to use {column} of {table.name}",
             "nobody rewrites it: it has to be changed before new_only",

@@ -307,6 +307,9 @@ DEPENDANTS = {
         "function public.fn",
         "DROP FUNCTION fn",
     ),
+    "whole rows": Case(
+        "CREATE VIEW wr AS SELECT to_jsonb(u) AS j FROM users u", "view public.wr by its whole rows", "DROP VIEW wr"
+    ),
 }
 
 

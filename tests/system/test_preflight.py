@@ -217,6 +217,32 @@ SURROUNDINGS = {
     "ALTER TABLE t ADD g text GENERATED ALWAYS AS (v || '!') STORED": "depends on an old column",
     "CREATE POLICY p ON t USING (v <> '')": "policy p on table public.t (column v) depends",
     "CREATE FUNCTION g() RETURNS text LANGUAGE sql AS 'SELECT max(v) FROM t'": "function public.g() seems to use v",
+    "CREATE FUNCTION g() RETURNS text LANGUAGE sql AS 'SELECT max(V) FROM T'": "function public.g() seems to use v",
+    "CREATE FUNCTION g(t) RETURNS text LANGUAGE sql AS 'SELECT $1.v'": "function public.g(public.t) seems to use v",
+    "CREATE FUNCTION g(text) RETURNS SETOF t LANGUAGE plpgsql AS 'BEGIN RETURN QUERY SELECT v; END'": "seems to use v",
+    "CREATE FUNCTION g() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM NEW.v; RETURN NULL; END';"
+    " CREATE TRIGGER g AFTER UPDATE ON t FOR EACH ROW EXECUTE FUNCTION g()": "function public.g() seems to use v",
+    "CREATE FUNCTION g() RETURNS text BEGIN ATOMIC SELECT max(v) FROM t; END": "function public.g() (column v) depends",
+    "CREATE PROCEDURE g() BEGIN ATOMIC INSERT INTO t VALUES (9, 'x'); END": "function public.g() (column v) depends",
+    "CREATE PROCEDURE g() BEGIN ATOMIC UPDATE t SET v = 'x'; END": "function public.g() (column v) depends",
+    "CREATE FUNCTION g() RETURNS SETOF json BEGIN ATOMIC SELECT to_json(t) FROM t; END": "public.g() by its whole rows",
+    "CREATE VIEW w AS SELECT row_to_json(t) AS j FROM t": "rule _RETURN on view public.w by its whole rows",
+    "CREATE TABLE o (x text); CREATE POLICY p ON o USING (EXISTS (SELECT FROM t WHERE t.v = x))": (
+        "policy p on table public.o (column v) depends"
+    ),
+    "CREATE POLICY p ON t WITH CHECK (t IS NOT NULL)": "policy p on table public.t by its whole rows",
+    "CREATE TABLE o (x text); CREATE RULE r AS ON INSERT TO o DO ALSO UPDATE t SET v = NEW.x": (
+        "rule r on table public.o (column v) depends"
+    ),
+    "CREATE RULE r AS ON UPDATE TO t WHERE NEW.v = '' DO INSTEAD NOTHING": "rule r on table public.t (column v)",
+    "CREATE FUNCTION g() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+    " CREATE TRIGGER g AFTER UPDATE ON t FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*) EXECUTE FUNCTION g()": (
+        "triggers of public.t look at whole rows in WHEN, which have columns of pgjanus meanwhile: g"
+    ),
+    "CREATE FUNCTION g() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+    " CREATE TRIGGER g AFTER UPDATE ON t FOR EACH ROW WHEN (NEW.v <> '') EXECUTE FUNCTION g()": (
+        "trigger g on table public.t (column v) depends"
+    ),
     "GRANT SELECT (v) ON t TO PUBLIC": "PUBLIC: privileges on single columns",
     "CREATE PUBLICATION p FOR TABLE t": "public.t is published in p",
     "ALTER TABLE t DROP CONSTRAINT t_pkey": "has no primary key",
