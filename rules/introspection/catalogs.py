@@ -103,6 +103,13 @@ def _pg_statistic_ext(plan: Plan, table: Table) -> None:
     plan.hides.append(f"stxrelid = {table.oid} AND (stxkeys::pg_catalog.int2[] && {table.array} OR {helper})")
 
 
+def _index_statistics(plan: Plan, table: Table) -> None:
+    this = f"relid = {table.oid}"
+    plan.hides.append(f"{this} AND indexrelid IN {table.hidden_indexes()}")
+    for name, final in table.objects:
+        plan.show("indexrelname", f"{this} AND indexrelname = {quote_literal(name)}", quote_literal(final))
+
+
 def _pg_stats(plan: Plan, table: Table) -> None:
     this = table.is_table("schemaname", "tablename")
     plan.hides.append(f"{this} AND attname IN ({table.names})")
@@ -123,6 +130,10 @@ CATALOGS: Mapping[str, Callable[[Plan, Table], None]] = {
     "pg_description": _pg_description,
     "pg_index": _pg_index,
     "pg_indexes": _pg_indexes,
+    "pg_stat_all_indexes": _index_statistics,
+    "pg_stat_user_indexes": _index_statistics,
+    "pg_statio_all_indexes": _index_statistics,
+    "pg_statio_user_indexes": _index_statistics,
     "pg_statistic": _pg_statistic,
     "pg_statistic_ext": _pg_statistic_ext,
     "pg_stats": _pg_stats,

@@ -165,7 +165,7 @@ def _translate_printed(
 ) -> None:
     """Around each call of a printing function; a sub-select, because it keeps the name of the output column."""
     in_from = {
-        id(call)
+        id(call): body
         for kind, body in walk({"": query})
         if kind == "RangeFunction"
         for function in body["functions"]
@@ -173,11 +173,31 @@ def _translate_printed(
         if inner == "FuncCall"
     }
     for kind, body in walk({"": query}):
-        name = _printer(body) if kind == "FuncCall" and id(body) not in in_from else None
+        name = _printer(body) if kind == "FuncCall" else None
         if name is None:
             continue
         first = source.token_at(source.location(body))
         opening = source.reference_end(first)
         start, end = source.span(first, source.closing(opening) + 1)
         before, _, behind = in_clients_words("\0", tables, shape).partition("\0")
-        edits.replace(start, end, f"(SELECT {before}", Span(start, end), f"{behind} AS {name})")
+        opened, closed = "(", ")"
+        if id(body) in in_from:
+            name, opened, closed = _in_from(source, in_from[id(body)], first, name)
+        edits.replace(start, end, f"{opened}SELECT {before}", Span(start, end), f"{behind} AS {name}{closed}")
+
+
+def _in_from(source: SourceText, item: Node, first: int, function: str) -> tuple[str, str, str]:
+    """The output column's name, and what to put around a sub-select that stands for a function in FROM.
+
+    Raises:
+        Refusal: a sub-select cannot stand there.
+    """
+    if item.get("ordinality") or item.get("is_rowsfrom") or item.get("coldeflist"):
+        raise Refusal(
+            f"{function} in FROM with ORDINALITY, ROWS FROM or column definitions would show reserved names",
+            "Call it among the output columns.",
+            position=source.tokens[first].start,
+        )
+    alias = item.get("alias", {}).get("aliasname")
+    opened = "(" if item.get("lateral") else "LATERAL ("
+    return quote_identifier(alias or function), opened, ")" if alias else f") AS {function}"

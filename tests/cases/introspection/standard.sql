@@ -105,12 +105,25 @@ COPY (SELECT attname FROM pg_attribute WHERE attrelid = 'users'::regclass AND at
 SELECT c.relname, pg_get_indexdef(i.indexrelid), i.indkey, i.indisunique, pg_get_indexdef(i.indexrelid, 1, true)
   FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = 'users'::regclass ORDER BY 1
 
+SELECT schemaname, relname, indexrelname FROM pg_stat_user_indexes ORDER BY relname, indexrelname
+
+SELECT s.indexrelname, s.relid FROM pg_catalog.pg_statio_all_indexes s WHERE s.relid = 'users'::regclass ORDER BY 1
+
 SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'users' ORDER BY 1
 
 SELECT conname, contype, conkey, pg_get_constraintdef(oid), pg_get_constraintdef(oid, true) AS pretty FROM pg_constraint
  WHERE conrelid = 'users'::regclass AND contype <> 'n' ORDER BY 1
 
 SELECT upper(pg_get_constraintdef(oid)), count(*) FROM pg_constraint WHERE conrelid = 'users'::regclass AND contype = 'c' GROUP BY pg_get_constraintdef(oid)
+
+SELECT c.relname, d FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid, pg_get_indexdef(i.indexrelid) AS d
+ WHERE i.indrelid = 'users'::regclass ORDER BY 1
+
+SELECT pg_get_constraintdef, d.x FROM pg_constraint k, pg_catalog.pg_get_constraintdef(k.oid),
+       LATERAL pg_get_constraintdef(k.oid, true) AS d (x) WHERE conrelid = 'users'::regclass AND contype <> 'n' ORDER BY 1
+
+SELECT d.*, i.indisunique FROM pg_index i LEFT JOIN LATERAL pg_get_indexdef(i.indexrelid) "D d" ON true, LATERAL (SELECT "D d") d
+ WHERE i.indrelid = 'users'::regclass ORDER BY 1
 
 SELECT adnum, pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = 'users'::regclass ORDER BY 1
 
