@@ -5,9 +5,10 @@ Attributes hold only ever while the old gate stands, so a plain condition on the
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 
 from rules.catalog import TableName
 from rules.changes import ManagedColumn, parse_expression, quote_identifier, quote_table
@@ -24,6 +25,9 @@ from rules.ddl import (
 )
 from rules.migration import Migration
 from rules.transition import TransitionIndex
+
+#: PostgreSQL's NAMEDATALEN - 1.
+_NAME_LIMIT_BYTES = 63
 
 
 class Kind(Enum):
@@ -44,6 +48,7 @@ class Attribute:
 
     `name` is what the constraint or index is called until `contracted`. `add` takes a short lock, or none at all for an
     index, which is made CONCURRENTLY and outside a transaction; `proof` is the scan that makes a constraint valid.
+    For NOT NULL both make a CHECK, which goes again in `finish`.
     """
 
     kind: Kind
@@ -57,7 +62,22 @@ class Attribute:
         return None if self.kind.is_index else validate(self.table, self.name)
 
     @property
+    def finish(self) -> tuple[Statement, ...]:
+        """One transaction: PostgreSQL finds SET NOT NULL proved by the valid CHECK and does not scan."""
+        if self.kind is not Kind.NOT_NULL:
+            return ()
+        set_not_null = short(self.table, f"ALTER COLUMN {quote_identifier(self.column.physical)} SET NOT NULL")
+        return set_not_null, drop_constraint(self.table, self.name)
+
+    @property
     def drop(self) -> Statement:
+        """However far it has come: what is not there is passed over."""
+        if self.kind is Kind.NOT_NULL:
+            return short(
+                self.table,
+                f"ALTER COLUMN {quote_identifier(self.column.physical)} DROP NOT NULL",
+                f"DROP CONSTRAINT IF EXISTS {quote_identifier(self.name)}",
+            )
         if self.kind.is_index:
             name = f"{quote_identifier(self.table.schema)}.{quote_identifier(self.name)}"
             return Statement(f"DROP INDEX IF EXISTS {name}", Lock.ACCESS_EXCLUSIVE)
@@ -124,13 +144,16 @@ def _index(table: TableName, kind: Kind, column: ManagedColumn) -> Attribute:
 
 
 def name_new(
-    migration: Migration, taken: Iterable[str], counterparts: Iterable[TransitionIndex] = ()
+    migration: Migration,
+    taken: Iterable[str],
+    counterparts: Iterable[TransitionIndex] = (),
+    not_nulls: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Statement, ...]:
     """Second half, in the same transaction: what is left gets the names it would have in CREATE TABLE.
 
-    `taken` are the names of the schema's relations and of the table's constraints by then. SET NOT NULL comes after the
-    rename, because since PostgreSQL 18 it names a constraint after the column, and before its CHECK is dropped,
-    because that is what saves the scan. `counterparts` are the indexes that stand for those of the old columns.
+    `taken` are the names of the schema's relations and of the table's constraints by then. `counterparts` are the
+    indexes that stand for those of the old columns. `not_nulls` are the NOT NULL constraints by physical column: since
+    PostgreSQL 18 they have names, made of the column's name when they were made.
     """
     table = migration.table
     found = attributes(migration)
@@ -138,33 +161,29 @@ def name_new(
         short(table, f"RENAME COLUMN {quote_identifier(c.physical)} TO {quote_identifier(c.name)}")
         for c in new_columns(migration)
     ]
-    proved = [a for a in found if a.kind is Kind.NOT_NULL]
-    if proved:
-        set_not_null = (f"ALTER COLUMN {quote_identifier(a.column.name)} SET NOT NULL" for a in proved)
-        statements.append(short(table, *set_not_null))
-        statements.append(short(table, *(f"DROP CONSTRAINT {quote_identifier(a.name)}" for a in proved)))
     used = set(taken)
     for a in found:
-        if a.kind is not Kind.NOT_NULL:
+        name = not_nulls.get(a.column.physical) if a.kind is Kind.NOT_NULL else a.name
+        if name is not None:
             final = final_name(a, used)
             used.add(final)
-            statements.append(_finished(a, final))
+            statements.append(_finished(a, name, final))
     for index in counterparts:
-        final = _free(index.final, "", used)
+        final = _free(index.final, used)
         used.add(final)
         finish = _become_constraint if index.is_constraint else _rename_index
         statements.append(finish(table, index.name, final))
     return tuple(statements)
 
 
-def _finished(attribute: Attribute, final: str) -> Statement:
+def _finished(attribute: Attribute, name: str, final: str) -> Statement:
     match attribute.kind:
         case Kind.UNIQUE:
-            return _become_constraint(attribute.table, attribute.name, final)
+            return _become_constraint(attribute.table, name, final)
         case Kind.INDEX:
-            return _rename_index(attribute.table, attribute.name, final)
+            return _rename_index(attribute.table, name, final)
         case _:
-            return rename_constraint(attribute.table, attribute.name, final)
+            return rename_constraint(attribute.table, name, final)
 
 
 def _become_constraint(table: TableName, index: str, final: str) -> Statement:
@@ -178,15 +197,42 @@ def _rename_index(table: TableName, index: str, final: str) -> Statement:
 
 def final_name(attribute: Attribute, taken: Collection[str]) -> str:
     """As PostgreSQL would have called it (`users_email_key`), with a number behind it where that is taken."""
-    suffix = {Kind.CHECK: "check", Kind.REFERENCES: "fkey", Kind.UNIQUE: "key", Kind.INDEX: "idx"}[attribute.kind]
-    return _free(f"{attribute.table.name}_{attribute.column.name}", f"_{suffix}", taken)
+    return _chosen(attribute.table, attribute.column.name, _LABELS[attribute.kind], taken)
 
 
-def _free(stem: str, suffix: str, taken: Collection[str]) -> str:
+_LABELS = {
+    Kind.NOT_NULL: "not_null",
+    Kind.CHECK: "check",
+    Kind.REFERENCES: "fkey",
+    Kind.UNIQUE: "key",
+    Kind.INDEX: "idx",
+}
+
+
+def not_null_names(migration: Migration) -> dict[str, str]:
+    """Physical column → what PostgreSQL 18 calls the constraint that SET NOT NULL makes, in a table of its own."""
+    table = migration.table
+    columns = [a.column.physical for a in attributes(migration) if a.kind is Kind.NOT_NULL]
+    return {c: _chosen(table, c, _LABELS[Kind.NOT_NULL], ()) for c in columns}
+
+
+def _chosen(table: TableName, column: str, label: str, taken: Collection[str]) -> str:
+    """PostgreSQL's makeObjectName: of two names that are too long together, the longer one is cut."""
     number = ""
     while True:
-        tail = f"{suffix}{number}"
-        name = stem.encode()[: 63 - len(tail)].decode(errors="ignore") + tail
+        first, second = table.name.encode(), column.encode()
+        while len(first) + len(second) + len(f"__{label}{number}") > _NAME_LIMIT_BYTES:
+            first, second = (first[:-1], second) if len(first) > len(second) else (first, second[:-1])
+        name = f"{first.decode(errors='ignore')}_{second.decode(errors='ignore')}_{label}{number}"
+        if name not in taken:
+            return name
+        number = str(int(number or 0) + 1)
+
+
+def _free(stem: str, taken: Collection[str]) -> str:
+    number = ""
+    while True:
+        name = stem.encode()[: _NAME_LIMIT_BYTES - len(number)].decode(errors="ignore") + number
         if name not in taken:
             return name
         number = str(int(number or 0) + 1)

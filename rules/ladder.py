@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from rules.attributes import attributes, name_new
+from rules.attributes import attributes, name_new, not_null_names
 from rules.catalog import Relation, TableName
 from rules.copying import copying_ddl, copying_drop
 from rules.ddl import (
@@ -45,8 +45,13 @@ def climb(
     relation: Relation,
     grants: Iterable[ColumnGrant] = (),
     transition: Transition = _NO_INDEXES,
+    *,
+    names_not_null: bool = False,
 ) -> tuple[Rung, ...]:
-    """The way up, rung by rung, from a table that no migration has touched."""
+    """The way up, rung by rung, from a table that no migration has touched.
+
+    `names_not_null`: a NOT NULL is a constraint with a name, as since PostgreSQL 18.
+    """
     table = migration.table
     ladder = LADDERS[migration.strategy]
     announcement = _note("every proxy acknowledges the migration; the table is not touched", Lock.NONE)
@@ -66,7 +71,8 @@ def climb(
                 _note("proxies hold new transactions (at most some seconds) while the following commits", Lock.NONE)
             )
             done += [*guard_drop(migration), *copying_drop(migration)]
-            done += [*drop_old(migration), *name_new(migration, (), transition.counterparts)]
+            not_nulls = not_null_names(migration) if names_not_null else {}
+            done += [*drop_old(migration), *name_new(migration, (), transition.counterparts, not_nulls)]
         else:
             step = step_between(before, after)
             not_null = [c.physical for c in old_columns(migration) if (r := relation.column(c.physical)) and r.not_null]
@@ -82,7 +88,7 @@ def climb(
                 gates[step.empties] = True
             if reads_new_format(after) and not attributed:
                 for a in attributes(migration):
-                    done += [a.add, *([a.proof] if a.proof else [])]
+                    done += [a.add, *([a.proof] if a.proof else []), *a.finish]
                 attributed = True
             done += _make(transition, after, made, table)
             for state in step.drops:

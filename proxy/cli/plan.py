@@ -9,7 +9,7 @@ import click
 
 from proxy import registry
 from proxy.cli.common import database_url_option, json_option, print_json, run
-from proxy.database import Connection, connect, load_relation
+from proxy.database import Connection, connect, load_relation, server_version
 from proxy.ladder.grants import column_grants
 from proxy.ladder.indexes import find_transition
 from proxy.ladder.operator import LadderError
@@ -21,6 +21,8 @@ from rules.migration import Migration
 from rules.phases import Shape
 
 _SAMPLE_ROWS = 5
+#: The server version from which on a NOT NULL is a constraint with a name.
+_NAMES_NOT_NULL_FROM = 180000
 
 
 @click.command("plan")
@@ -41,7 +43,9 @@ async def _plan(file: str, url: str, as_json: bool) -> None:
             raise LadderError(f"there is no table {spec.table} in this database")
         migration = spec.compile(relation)
         grants = await column_grants(connection, migration, relation)
-        rungs = climb(migration, relation, grants, await find_transition(connection, migration, relation))
+        transition = await find_transition(connection, migration, relation)
+        named = server_version(connection) >= _NAMES_NOT_NULL_FROM
+        rungs = climb(migration, relation, grants, transition, names_not_null=named)
         samples = await _samples(connection, migration) if not await _is_open(connection, spec.migration) else []
     finally:
         await connection.close()

@@ -52,13 +52,27 @@ async def ensure_attributes(operator: Operator, managed: ManagedTable) -> None:
 async def _ensure_constraint(operator: Operator, managed: ManagedTable, attribute: Attribute) -> bool:
     connection, oid = operator.connection, managed.relation.oid
     valid = await constraint_is_valid(connection, oid, attribute.name)
-    if valid:
+    if valid is None and attribute.kind is Kind.NOT_NULL and await _is_not_null(connection, oid, attribute):
+        return False
+    if valid and not attribute.finish:
         return False
     if valid is None:
         await operator.execute_briefly(str(attribute), oid, [attribute.add])
-    assert attribute.proof is not None
-    await operator.patiently(str(attribute), oid, attribute.proof)
+    if not valid:
+        assert attribute.proof is not None
+        await operator.patiently(str(attribute), oid, attribute.proof)
+    if attribute.finish:
+        await operator.execute_briefly(str(attribute), oid, attribute.finish)
     return True
+
+
+async def _is_not_null(connection: Connection, table_oid: int, attribute: Attribute) -> bool:
+    return bool(
+        await connection.fetchval(
+            "SELECT attnotnull FROM pg_attribute WHERE attrelid = $1::int8::oid AND attname = $2",
+            *(table_oid, attribute.column.physical),
+        )
+    )
 
 
 async def _ensure_index(operator: Operator, managed: ManagedTable, attribute: Attribute) -> bool:

@@ -276,8 +276,10 @@ async def _step(operator: Operator, row: MigrationRow, after: Phase) -> Migratio
     if after.policy.reads is Reads.OLD:
         await restore(operator, managed, row.relaxed)
     going = [drop_constraint(row.table, gate_name(s)) for s in step.drops if s is not RowState.BOTH]
-    if reads_new_format(before) and not reads_new_format(after):
+    if row.ladder.index(after) < row.ladder.index(before) and not reads_new_format(after):
+        # Also after a step that did not get that far up: what it had made by then is still there.
         going += constraining(managed)
+    if reads_new_format(before) and not reads_new_format(after):
         going += [i.drop for i in await find_counterparts(operator, managed, indexes) if i.is_unique]
 
     async def work(connection: Connection) -> None:

@@ -17,6 +17,7 @@ import asyncpg
 
 from proxy import registry
 from proxy.database import Connection
+from proxy.ladder.dependants import not_null_names
 from proxy.ladder.operator import LOCK_TIMEOUT_MS, LadderError, NotAcknowledged, Operator
 from proxy.registry import MigrationRow
 from rules.attributes import name_new
@@ -91,7 +92,9 @@ async def _attempt(
         triggers = (*guard_drop(managed.migration), *copying_drop(managed.migration))
         for statement in (*triggers, *drop_old(managed.migration)):
             await connection.execute(statement.sql)
-        for statement in name_new(managed.migration, await _taken_names(connection, managed), counterparts):
+        taken = await _taken_names(connection, managed)
+        not_nulls = await not_null_names(connection, managed.relation.oid)
+        for statement in name_new(managed.migration, taken, counterparts, not_nulls):
             await connection.execute(statement.sql)
         await registry.set_phase(connection, row, CONTRACTED)
         epoch = await registry.raise_epoch(connection)

@@ -128,7 +128,7 @@ async def relax(operator: Operator, managed: ManagedTable, already: tuple[Relaxe
         return
 
     async def work(connection: Connection) -> None:
-        constraints = await _not_null_names(connection, managed.relation.oid)
+        constraints = await not_null_names(connection, managed.relation.oid)
         relaxed = {r.column: r for r in already} | {
             c.name: RelaxedNotNull(c.name, constraints.get(c.name)) for c in columns
         }
@@ -166,14 +166,14 @@ async def _restore_one(operator: Operator, table: TableName, oid: int, relaxed: 
     async def finish(connection: Connection) -> None:
         for statement in sql.finish:
             await connection.execute(statement.sql)
-        name = (await _not_null_names(connection, oid)).get(relaxed.column)
+        name = (await not_null_names(connection, oid)).get(relaxed.column)
         if relaxed.constraint and name and name != relaxed.constraint:
             await connection.execute(rename_constraint(table, name, relaxed.constraint).sql)
 
     await operator.briefly(what, [oid], finish)
 
 
-async def _not_null_names(connection: Connection, table_oid: int) -> dict[str, str]:
+async def not_null_names(connection: Connection, table_oid: int) -> dict[str, str]:
     """Column → its NOT NULL constraint; empty before PostgreSQL 18."""
     rows = await connection.fetch(
         "SELECT a.attname::text, c.conname::text FROM pg_constraint c JOIN pg_attribute a"

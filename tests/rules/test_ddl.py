@@ -12,7 +12,6 @@ from rules.ddl import (
     Lock,
     add_gate,
     collapse,
-    drop_old,
     expand,
     gate_name,
     restore_not_null,
@@ -125,12 +124,21 @@ def test_attribute_names_fit_and_differ_between_tables() -> None:
     assert all(len(n.encode()) <= 63 for n in names)
 
 
-def test_not_null_is_set_after_the_rename_and_before_its_proof_goes() -> None:
-    statements = texts([*drop_old(compiled(SPLIT)), *name_new(compiled(SPLIT), ["users_first_name_idx"])])
-    [rename] = [i for i, s in enumerate(statements) if 'RENAME COLUMN "_pgjanus_first_name"' in s]
-    [set_not_null] = [i for i, s in enumerate(statements) if "SET NOT NULL" in s]
-    [proof] = [i for i, s in enumerate(statements) if 'DROP CONSTRAINT "_pgjanus_nn_' in s]
-    assert 0 < rename < set_not_null < proof
+def test_not_null_is_set_before_its_proof_goes() -> None:
+    [not_null] = [a for a in attributes(compiled(SPLIT)) if a.kind is Kind.NOT_NULL]
+    set_not_null, drop = not_null.finish
+    assert set_not_null.sql.endswith('ALTER COLUMN "_pgjanus_first_name" SET NOT NULL')
+    assert drop.sql.endswith(f'DROP CONSTRAINT IF EXISTS "{not_null.name}"')
+    assert 'ALTER COLUMN "_pgjanus_first_name" DROP NOT NULL, DROP CONSTRAINT IF EXISTS' in not_null.drop.sql
+    assert not any(a.finish for a in attributes(compiled(SPLIT)) if a.kind is not Kind.NOT_NULL)
+
+
+def test_what_is_left_is_named_as_create_table_would_have_named_it() -> None:
+    not_nulls = {"_pgjanus_first_name": "made_up"}
+    statements = texts(name_new(compiled(SPLIT), ["users_first_name_idx"], (), not_nulls))
+    assert not any("NOT NULL" in s for s in statements)
+    assert any('RENAME CONSTRAINT "made_up" TO "users_first_name_not_null"' in s for s in statements)
+    assert not any("_not_null" in s for s in texts(name_new(compiled(SPLIT), [])))
     assert any('RENAME TO "users_first_name_idx1"' in s for s in statements), "the plain name is taken"
     assert any('ADD CONSTRAINT "users_last_name_key" UNIQUE USING INDEX' in s for s in statements)
 

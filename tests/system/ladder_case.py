@@ -94,3 +94,10 @@ def constraints_of(database: Database, table: str = "public.users") -> dict[str,
         "SELECT conname, convalidated FROM pg_constraint WHERE conrelid = %s::regclass AND contype <> 'n'", [table]
     )
     return {r[0]: r[1] for r in rows}
+
+
+def not_null_columns(database: Database) -> set[str]:
+    rows = database.connect().execute(
+        "SELECT attname FROM pg_attribute WHERE attrelid = 'public.users'::regclass AND attnum > 0 AND attnotnull"
+    )
+    return {r[0] for r in rows}

@@ -68,7 +68,8 @@ def make_managed(connection: psycopg.Connection[Any], url: str, phase: Phase) ->
         expand(connection, ManagedTable(migration, phase, relation))
         if phase.policy and phase.policy.reads is Reads.NEW:
             for attribute in attributes(migration):
-                connection.execute(attribute.add.sql.encode())
+                for statement in (attribute.add, *([attribute.proof] if attribute.proof else []), *attribute.finish):
+                    connection.execute(statement.sql.encode())
         connection.execute(
             'CREATE TRIGGER "~_pgjanus_guard_update" BEFORE UPDATE ON users FOR EACH ROW WHEN (false)'
             " EXECUTE FUNCTION touch()"
