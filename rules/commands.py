@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from rules.depth import with_room
-from rules.source import Node, SourceText, unwrap
+from rules.text.depth import with_room
+from rules.text.source import Node, SourceText, unwrap
 
 
 class Act(Enum):

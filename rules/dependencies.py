@@ -8,7 +8,7 @@ from pglast.parser import ParseError, parse_sql_json
 
 from rules.catalog import TableName
 from rules.migration import ManagedTable
-from rules.source import string, walk
+from rules.text.source import string, walk
 
 _BUILT_IN = "pg_catalog"
 

@@ -9,17 +9,17 @@ from typing import Any
 
 from pglast.parser import ParseError
 
-from rules.analysis import QUERIES
+from rules.analysis.names import Lookup
+from rules.analysis.values import QUERIES
 from rules.catalog import Catalog, TableName
+from rules.ddl.expansion import in_phase
 from rules.errors import Refusal
-from rules.expansion import in_phase
 from rules.migration import Client, ManagedTable, Migration
-from rules.names import Lookup
 from rules.phases import LADDERS, Phase, Shape
 from rules.plan import Plan, Refuse, Rewrite, Untouched
 from rules.planner import plan
 from rules.snapshot import Snapshot
-from rules.source import SourceText, unwrap, walk
+from rules.text.source import SourceText, unwrap, walk
 
 
 class Treatment(Enum):

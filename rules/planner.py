@@ -11,19 +11,16 @@ from dataclasses import replace
 
 from pglast.parser import ParseError, parse_sql_json
 
-from rules.analysis import QUERIES, Analysis, refuse_rows
-from rules.depth import with_room
+from rules.analysis.names import Entry, Lookup
+from rules.analysis.scope import Analyser
+from rules.analysis.values import QUERIES, Analysis, refuse_rows
 from rules.errors import FEATURE_NOT_SUPPORTED, SYNTAX_ERROR, UNDEFINED_COLUMN, Refusal
-from rules.fragments import Edits
 from rules.introspection.rewriting import inner_query, reads_catalogs, rewrite_catalogs
 from rules.migration import Client, ManagedTable
-from rules.names import Entry, Lookup
 from rules.phases import HIDDEN_PREFIX, Shape
 from rules.plan import Plan, Refuse, ResultPatch, Rewrite, Untouched
 from rules.row_types import refuse_row_types
-from rules.scope import Analyser
 from rules.snapshot import Snapshot
-from rules.source import Node, SourceText, unwrap, walk
 from rules.statements import (
     Judge,
     check_objects,
@@ -37,6 +34,9 @@ from rules.statements import (
     rewrite_set,
 )
 from rules.statements.copy import RESERVED_BEGINNING
+from rules.text.depth import with_room
+from rules.text.fragments import Edits
+from rules.text.source import Node, SourceText, unwrap, walk
 from rules.unsupported import forbidden
 
 _RESERVED_NAME = "42939"

@@ -6,9 +6,9 @@ does with it; only DROP looks at a type's name alone.
 
 from __future__ import annotations
 
+from rules.analysis.names import Lookup
 from rules.errors import Refusal
-from rules.names import Lookup
-from rules.source import Node, SourceText, string, walk
+from rules.text.source import Node, SourceText, string, walk
 
 
 def refuse_row_types(source: SourceText, lookup: Lookup, kind: str, node: Node) -> None:

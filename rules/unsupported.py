@@ -19,13 +19,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from rules.analysis.names import SYSTEM_COLUMNS
 from rules.introspection.rewriting import reads_catalogs
 from rules.migration import Client, ManagedTable, OnUnsupported
-from rules.names import SYSTEM_COLUMNS
 from rules.phases import HIDDEN_PREFIX, Phase, Policy, Reads, Shape, Writes
 from rules.snapshot import Snapshot
-from rules.source import Node, string, unwrap, walk
 from rules.statements.mirror import matters
+from rules.text.source import Node, string, unwrap, walk
 
 #: Statements that are over when they have been executed. SELECT INTO is a SelectStmt.
 _PASSING = frozenset(

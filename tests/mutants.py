@@ -280,19 +280,19 @@ MUTANTS = (
     ),
     Mutant(
         "ORDER BY does not prefer output names",
-        "rules.scope:Analyser._select",
+        "rules.analysis.scope:Analyser._select",
         "if bare_name(body) not in names:",
         "if True:",
     ),
     Mutant(
         "columns of the other shape can be named",
-        "rules.names:Lookup.table_entry",
+        "rules.analysis.names:Lookup.table_entry",
         "if c.name not in columns and",
         "if False and",
     ),
     Mutant(
         "a hidden column takes another table's name",
-        "rules.names:Lookup.column",
+        "rules.analysis.names:Lookup.column",
         "return Found(owners[0], captured)",
         "return Found(owners[0], False)",
     ),
@@ -317,7 +317,7 @@ MUTANTS = (
     ),
     Mutant(
         "an insertion on the edge of a span is rendered twice",
-        "rules.fragments:Edits._render",
+        "rules.text.fragments:Edits._render",
         "if excluded is not None and edit.start == edit.end and edit.start in (start, end):",
         "if False:",
     ),

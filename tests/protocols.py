@@ -30,12 +30,12 @@ from psycopg import pq
 from proxy.database import connect
 from proxy.embedded import NOT_DURABLE, EmbeddedPostgres, PostgresServer
 from proxy.registry import CHANNEL, install
-from rules import ddl
-from rules.attributes import attributes
 from rules.catalog import Relation, TableName
 from rules.changes import quote_identifier, quote_literal
-from rules.copying import copying_ddl, copying_drop
-from rules.guard import guard_ddl, guard_drop
+from rules.ddl import statements as ddl
+from rules.ddl.attributes import attributes
+from rules.ddl.copying import copying_ddl, copying_drop
+from rules.ddl.guard import guard_ddl, guard_drop
 from rules.loader import load_file
 from rules.migration import ManagedTable
 from rules.phases import CONTRACTED, HIDDEN_PREFIX, LADDERS, STATE_COLUMN, Phase, RowState, Shape, Strategy

@@ -20,10 +20,10 @@ from psycopg import pq
 
 from proxy.database import connect, load_catalog
 from proxy.embedded import PostgresServer
-from rules import ddl
 from rules.catalog import Catalog
 from rules.changes import quote_identifier
-from rules.copying import copying_ddl
+from rules.ddl import statements as ddl
+from rules.ddl.copying import copying_ddl
 from rules.loader import load_file
 from rules.migration import Client, ManagedTable
 from rules.phases import LADDERS, STATE_COLUMN, Phase, Reads, RowState, Shape, Writes

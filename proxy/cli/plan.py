@@ -15,7 +15,7 @@ from proxy.ladder.indexes import find_transition
 from proxy.ladder.operator import LadderError
 from rules.batches import converted
 from rules.changes import quote_table
-from rules.ladder import Rung, climb
+from rules.ddl.ladder import Rung, climb
 from rules.loader import load_file
 from rules.migration import Migration
 from rules.phases import Shape

@@ -26,7 +26,7 @@ from rules.changes import quote_identifier
 from rules.commands import Act, Command
 from rules.plan import PositionMap, ResultPatch
 from rules.snapshot import Snapshot
-from rules.splices import Splice, spliced
+from rules.text.splices import Splice, spliced
 
 #: Tags of the statements that drop names by the dozen, and of those that may.
 NAME_TAGS: Final = (

@@ -16,14 +16,14 @@ REFUSED_NAME: Final = b"_pgjanus_refused"
 # A new column's hidden name. The state column and the gates have no other name that a client could know.
 _STATE = STATE_COLUMN.removeprefix(HIDDEN_PREFIX)
 _HIDDEN: Final = re.compile(rb"%b(?!%b\b|gate_)" % (HIDDEN_PREFIX.encode(), _STATE.encode()))
-#: An index in place of another (`rules.transition`): what its clients know is the name of the one that it stands for.
+#: An index in place of another (`rules.ddl.transition`): its clients know the name of the one that it stands for.
 _STAND_IN: Final = re.compile(rb"%b[onc]x_(.+?)_[0-9a-f]{8}\b" % HIDDEN_PREFIX.encode())
 #: A column read by row state (`rules.reads.by_row_state`), as PostgreSQL prints the key of an index.
 _BY_ROW_STATE: Final = re.compile(rb"\s*CASE\s+WHEN %b [<>]=? \d THEN (\S+)" % STATE_COLUMN.encode())
 _CASE_OR_END: Final = re.compile(rb"\b(CASE|END)\b")
 #: Message, detail, hint, context, column and constraint name.
 _NAMING_FIELDS: Final = frozenset(b"MDHWcn")
-#: A line of a context that speaks of a trigger's function of ours (`rules.copying`), which no client knows.
+#: A line of a context that speaks of a trigger's function of ours (`rules.ddl.copying`), which no client knows.
 _CONVERTER: Final = re.compile(rb"(?m)^.*\bpgjanus\.copy_(?:old|new)_[0-9a-f]{16}\(\).*\n?")
 _CONTEXT: Final = ord("W")
 _POSITION: Final = ord("P")

@@ -7,9 +7,9 @@ import asyncpg
 from proxy.database import Connection
 from proxy.ladder.gates import constraint_is_valid
 from proxy.ladder.operator import LadderError, Operator
-from rules.attributes import Attribute, Kind, attributes
 from rules.changes import quote_identifier, quote_table
-from rules.ddl import Lock, Statement, new_columns
+from rules.ddl.attributes import Attribute, Kind, attributes
+from rules.ddl.statements import Lock, Statement, new_columns
 from rules.migration import ManagedTable
 
 _VIOLATIONS = (

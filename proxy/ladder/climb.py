@@ -21,8 +21,9 @@ from proxy.ladder.outlook import warn_of_refusals
 from proxy.preflight import preflight
 from proxy.registry import MigrationRow, did_you_mean
 from proxy.verify import verify
-from rules.copying import copying_ddl, copying_drop
-from rules.ddl import (
+from rules.ddl.copying import copying_ddl, copying_drop
+from rules.ddl.guard import guard_ddl, guard_drop
+from rules.ddl.statements import (
     Statement,
     collapse,
     drop_constraint,
@@ -31,7 +32,6 @@ from rules.ddl import (
     leaves_old_format,
     reads_new_format,
 )
-from rules.guard import guard_ddl, guard_drop
 from rules.migration import ManagedTable
 from rules.phases import ANNOUNCED, CONTRACTED, STATE_COLUMN, Phase, Reads, RowState, step_between
 from rules.spec import MigrationSpec

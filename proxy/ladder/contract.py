@@ -20,14 +20,14 @@ from proxy.database import Connection
 from proxy.ladder.dependants import not_null_names
 from proxy.ladder.operator import LOCK_TIMEOUT_MS, LadderError, NotAcknowledged, Operator
 from proxy.registry import MigrationRow
-from rules.attributes import name_new
-from rules.copying import copying_drop
-from rules.ddl import drop_old
+from rules.ddl.attributes import name_new
+from rules.ddl.copying import copying_drop
+from rules.ddl.guard import guard_drop
+from rules.ddl.statements import drop_old
+from rules.ddl.transition import TransitionIndex
 from rules.errors import PgjanusError
-from rules.guard import guard_drop
 from rules.migration import ManagedTable
 from rules.phases import CONTRACTED
-from rules.transition import TransitionIndex
 
 HOLD_SECONDS = 3.0
 #: How long of it to wait for transactions that are still running; the rest is for the DDL.

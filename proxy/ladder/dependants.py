@@ -11,8 +11,8 @@ from proxy.ladder.operator import LadderError, Operator
 from proxy.registry import RelaxedNotNull, save_relaxed
 from rules.catalog import TableName
 from rules.changes import quote_identifier
-from rules.ddl import drop_constraint, old_columns, relax_not_null, rename_constraint, restore_not_null
-from rules.guard import TRIGGER_PREFIX
+from rules.ddl.guard import TRIGGER_PREFIX
+from rules.ddl.statements import drop_constraint, old_columns, relax_not_null, rename_constraint, restore_not_null
 from rules.migration import ManagedTable
 from rules.phases import HIDDEN_PREFIX
 

@@ -12,7 +12,7 @@ from proxy.backfill.session import Session, open_session
 from proxy.backfill.worker import empty_state
 from proxy.database import Connection
 from proxy.ladder.operator import LadderError, Operator
-from rules.ddl import add_gate, drop_constraint, gate_name, validate
+from rules.ddl.statements import add_gate, drop_constraint, gate_name, validate
 from rules.migration import ManagedTable
 from rules.phases import RowState
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from proxy.database import Connection
 from rules.catalog import Relation
-from rules.ddl import ColumnGrant, old_columns
+from rules.ddl.statements import ColumnGrant, old_columns
 from rules.migration import Migration
 from rules.phases import STATE_COLUMN
 

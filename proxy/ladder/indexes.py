@@ -16,12 +16,10 @@ from proxy.database import Connection
 from proxy.ladder.operator import LadderError, Operator, TableIsBusy
 from rules.catalog import Relation, TableName
 from rules.changes import quote_identifier, quote_table
-from rules.counterparts import transition
-from rules.ddl import expand
-from rules.index_text import SourceIndex
-from rules.migration import ManagedTable, Migration
-from rules.phases import HIDDEN_PREFIX, STATE_COLUMN, Phase
-from rules.transition import (
+from rules.ddl.counterparts import transition
+from rules.ddl.index_text import SourceIndex
+from rules.ddl.statements import expand
+from rules.ddl.transition import (
     FIRST_POLICY,
     Transition,
     TransitionIndex,
@@ -30,6 +28,8 @@ from rules.transition import (
     drop_statistics,
     is_ours,
 )
+from rules.migration import ManagedTable, Migration
+from rules.phases import HIDDEN_PREFIX, STATE_COLUMN, Phase
 
 _ENTRY_TOO_LONG = "54000"
 _COPY = TableName("pg_temp", "_pgjanus_trial")

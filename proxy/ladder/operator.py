@@ -16,7 +16,7 @@ from proxy import leases, registry
 from proxy.database import Connection, connect
 from proxy.leases import ProxyRow
 from proxy.registry import LOCK_CLASS, OPERATOR_LOCK
-from rules.ddl import Statement
+from rules.ddl.statements import Statement
 from rules.errors import PgjanusError
 
 T = TypeVar("T")

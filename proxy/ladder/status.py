@@ -12,7 +12,7 @@ from proxy.leases import ProxyRow
 from proxy.registry import MigrationRow
 from rules.batches import in_state
 from rules.changes import quote_identifier, quote_table
-from rules.ddl import gate_name
+from rules.ddl.statements import gate_name
 from rules.phases import HIDDEN_PREFIX, STATE_COLUMN, RowState
 
 #: Up to that size rows are counted; a larger table is sampled.

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final
 
-from rules.fingerprint import UNREADABLE, Fingerprint, fingerprint_of
 from rules.forecast import Forecast, Forecaster, Outlook
 from rules.migration import Client
 from rules.phases import Shape
+from rules.text.fingerprint import UNREADABLE, Fingerprint, fingerprint_of
 
 #: Observations that are remembered.
 _KNOWN_LIMIT: Final = 5_000

@@ -9,10 +9,10 @@ import asyncpg
 from proxy.database import Connection
 from proxy.preflight.findings import Notes
 from rules import reads
-from rules.attributes import Kind, attributes
 from rules.catalog import Relation, TableName
 from rules.changes import quote_identifier, quote_table
-from rules.ddl import expand
+from rules.ddl.attributes import Kind, attributes
+from rules.ddl.statements import expand
 from rules.migration import Migration
 from rules.phases import Shape
 

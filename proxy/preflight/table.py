@@ -7,7 +7,7 @@ from proxy.ladder.dependants import find_dependants
 from proxy.preflight.findings import Notes
 from proxy.registry import is_installed, read_state
 from rules.catalog import Relation
-from rules.ddl import new_columns, old_columns
+from rules.ddl.statements import new_columns, old_columns
 from rules.migration import ManagedTable, Migration
 from rules.phases import ANNOUNCED, CONTRACTED, HIDDEN_PREFIX, STATE_COLUMN
 

@@ -12,16 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rules.analysis import CatalogRead
+from rules.analysis.values import CatalogRead
 from rules.catalog import Relation
 from rules.changes import quote_identifier, quote_table
 from rules.errors import Refusal
-from rules.fragments import Edits, Span
 from rules.introspection.relations import PRINTERS, SearchPath, is_introspected, treatment
 from rules.introspection.tables import PG_CATALOG, in_clients_words
 from rules.migration import ManagedTable
 from rules.phases import Shape
-from rules.source import CLOSE, DOT, OPEN, STAR, Node, SourceText, string, unwrap, walk
+from rules.text.fragments import Edits, Span
+from rules.text.source import CLOSE, DOT, OPEN, STAR, Node, SourceText, string, unwrap, walk
 
 _SYSTEM_COLUMNS = ("tableoid", "ctid", "xmin", "xmax", "cmin", "cmax")
 _QUERIES = frozenset({"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})

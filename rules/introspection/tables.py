@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 from pglast import keywords
 
-from rules.attributes import Kind, attributes, final_name
 from rules.catalog import Column
 from rules.changes import quote_literal
-from rules.ddl import new_columns
+from rules.ddl.attributes import Kind, attributes, final_name
+from rules.ddl.statements import new_columns
 from rules.migration import ManagedTable
 from rules.phases import HIDDEN_PREFIX, Shape
 

@@ -12,15 +12,15 @@ PostgreSQL says so (42P10), as it does wherever the columns are not unique.
 
 from __future__ import annotations
 
+from rules.analysis.names import Entry
 from rules.changes import quote_identifier
 from rules.errors import Refusal
-from rules.fragments import Edits
 from rules.migration import ManagedTable
-from rules.names import Entry
 from rules.phases import Shape
 from rules.reads import find_column, is_stored, read_column
-from rules.source import Node, SourceText
 from rules.statements.mirror import target_column
+from rules.text.fragments import Edits
+from rules.text.source import Node, SourceText
 
 _UNDEFINED_OBJECT = "42704"
 

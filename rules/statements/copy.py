@@ -3,7 +3,7 @@
     COPY users TO STDOUT   →  COPY (SELECT "_pgjanus_t"."id", (CASE …) AS "full_name" FROM ONLY "public"."users" …) …
     COPY users FROM STDIN  →  /*_pgjanus_copy_new*/COPY users ("id", "_pgjanus_first_name", …) FROM STDIN
 
-The comment tells the table's triggers (`rules.copying`) that the rows come from a proxied client of that shape, and
+The comment tells the table's triggers (`rules.ddl.copying`) that the rows come from a proxied client of that shape, and
 they compute the other format and the row state. It holds for this statement alone, in either protocol, and leaves
 nothing behind. Among several statements in one text a comment cannot say which of them it means. There a setting does,
 around the COPY itself:
@@ -15,16 +15,16 @@ What the server answers to these two statements is kept from the client (`Rewrit
 
 from __future__ import annotations
 
+from rules.analysis.names import Entry
 from rules.changes import hidden_name, quote_identifier, quote_table
 from rules.errors import Refusal
-from rules.fragments import Edits, Span
 from rules.migration import ManagedTable
-from rules.names import Entry
 from rules.phases import HIDDEN_PREFIX, Shape, Writes
 from rules.reads import is_stored
-from rules.source import COMMA, OPEN, Node, SourceText, string, walk
 from rules.statements.mirror import effective_writes, refuse_lossy
 from rules.statements.reads import read_sql
+from rules.text.fragments import Edits, Span
+from rules.text.source import COMMA, OPEN, Node, SourceText, string, walk
 
 #: How a text begins that is one COPY from a client of that shape; nothing that a client sends may begin so.
 MARKS = {shape: f"/*{HIDDEN_PREFIX}copy_{shape.value}*/" for shape in Shape}

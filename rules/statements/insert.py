@@ -17,16 +17,16 @@ A column list that the client left out is written down: the table has columns th
 
 from __future__ import annotations
 
-from rules.analysis import Write
-from rules.fragments import Edits
+from rules.analysis.values import Write
 from rules.phases import Shape
-from rules.source import SourceText
 from rules.statements.arbiter import rewrite_arbiter
 from rules.statements.insert_select import SelectRewriting
 from rules.statements.insert_values import ValuesRewriting
 from rules.statements.insertion import Insertion
 from rules.statements.judge import Judge
 from rules.statements.update import rewrite_set
+from rules.text.fragments import Edits
+from rules.text.source import SourceText
 
 
 def rewrite_insert(source: SourceText, edits: Edits, write: Write, shape: Shape, judge: Judge) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from rules.errors import Refusal
-from rules.fragments import At, Piece, Pieces, Span, joined
-from rules.source import Node, unwrap
 from rules.statements.insertion import ROW, Insertion, base_type
 from rules.statements.mirror import Value, is_simple, is_untyped
+from rules.text.fragments import At, Piece, Pieces, Span, joined
+from rules.text.source import Node, unwrap
 
 
 class SelectRewriting:

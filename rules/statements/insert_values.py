@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 from rules.catalog import Volatility
 from rules.errors import Refusal
-from rules.fragments import At, Pieces, Span, joined
-from rules.source import COMMA, OPEN, Node
 from rules.statements.insertion import ROW, Insertion, base_type
 from rules.statements.judge import Judge
 from rules.statements.mirror import Value, default_value, is_untyped, looks_at_sequence
+from rules.text.fragments import At, Pieces, Span, joined
+from rules.text.source import COMMA, OPEN, Node
 
 #: With these a number in the text has a common type that loses nothing.
 _NUMBERS = frozenset({"smallint", "integer", "bigint", "numeric", "real", "double precision"})

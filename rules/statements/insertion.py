@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rules.analysis import Write
+from rules.analysis.values import Write
 from rules.catalog import Column
 from rules.changes import quote_identifier
 from rules.errors import Refusal
-from rules.fragments import Edits, Pieces
 from rules.migration import Guard, ManagedTable
 from rules.phases import STATE_COLUMN, Reads, Shape, Writes
-from rules.source import OPEN, SEMICOLON, Node, SourceText
 from rules.statements.judge import Judge
 from rules.statements.mirror import (
     Value,
@@ -22,6 +20,8 @@ from rules.statements.mirror import (
     target_column,
     value_type,
 )
+from rules.text.fragments import Edits, Pieces
+from rules.text.source import OPEN, SEMICOLON, Node, SourceText
 
 #: The name of the sub-select that evaluates values once.
 ROW = "_pgjanus_v"

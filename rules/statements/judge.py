@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from rules.catalog import Catalog, Volatility
 from rules.errors import FEATURE_NOT_SUPPORTED, Refusal
-from rules.source import Node, SourceText, string, walk
 from rules.statements.mirror import is_simple
+from rules.text.source import Node, SourceText, string, walk
 
 _GROUPING_ERROR = "42803"
 _WINDOWING_ERROR = "42P20"

@@ -16,15 +16,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from rules.analysis import Write
+from rules.analysis.values import Write
 from rules.errors import Refusal
-from rules.fragments import Edits
 from rules.phases import Shape
-from rules.source import CLOSE, DOT, OPEN, SEMICOLON, Node, SourceText
 from rules.statements.insert_values import ValuesRewriting
 from rules.statements.insertion import Insertion
 from rules.statements.judge import Judge
 from rules.statements.update import SetList, read_set
+from rules.text.fragments import Edits
+from rules.text.source import CLOSE, DOT, OPEN, SEMICOLON, Node, SourceText
 
 
 @dataclass(frozen=True, slots=True)

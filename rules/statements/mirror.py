@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from rules.catalog import Column, Volatility
 from rules.changes import ColumnChange, ManagedColumn
 from rules.errors import UNDEFINED_COLUMN, Refusal
-from rules.fragments import Pieces, expression_pieces
 from rules.migration import ManagedTable
 from rules.phases import Reads, Shape, Writes
 from rules.reads import find_column, is_stored
-from rules.source import Node, unwrap
+from rules.text.fragments import Pieces, expression_pieces
+from rules.text.source import Node, unwrap
 
 
 @dataclass(frozen=True, slots=True)

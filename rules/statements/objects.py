@@ -8,7 +8,7 @@ from rules.catalog import TableName
 from rules.dependencies import used_objects
 from rules.errors import Refusal
 from rules.migration import ManagedTable
-from rules.source import Node, string, walk
+from rules.text.source import Node, string, walk
 
 _OURS = "pgjanus"
 _FINISH = "Finish or abort the migration first."

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from rules.changes import quote_identifier
 from rules.errors import UNDEFINED_COLUMN, Refusal
-from rules.fragments import Edits
 from rules.migration import Guard, ManagedTable
 from rules.phases import Shape
 from rules.reads import find_column
-from rules.source import DOT, Node, SourceText, string, walk
+from rules.text.fragments import Edits
+from rules.text.source import DOT, Node, SourceText, string, walk
 
 #: Statements that concern the table as a whole; they may name columns that stay.
 _WHOLE_TABLE = frozenset(

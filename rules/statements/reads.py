@@ -13,15 +13,15 @@ value needs a sub-query, of its own:
 
 from __future__ import annotations
 
-from rules.analysis import Analysis, Output, Reference, Sources, Star
+from rules.analysis.names import Entry
+from rules.analysis.values import Analysis, Output, Reference, Sources, Star
 from rules.changes import quote_identifier
 from rules.errors import Refusal
-from rules.fragments import Edits
-from rules.names import Entry
 from rules.phases import Shape
 from rules.plan import FieldPatch, ResultPatch
 from rules.reads import find_column, physical, read_column
-from rules.source import SourceText
+from rules.text.fragments import Edits
+from rules.text.source import SourceText
 
 _ROW = "_pgjanus_row"
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from rules.changes import quote_identifier
 from rules.errors import FEATURE_NOT_SUPPORTED, SYNTAX_ERROR, Refusal
-from rules.fragments import Edits, Span
 from rules.migration import ManagedTable
 from rules.phases import Shape
-from rules.source import OPEN, Node, SourceText, unwrap
 from rules.statements.judge import Judge
 from rules.statements.mirror import Value, default_value, first_row, is_star, matters, target_column
+from rules.text.fragments import Edits, Span
+from rules.text.source import OPEN, Node, SourceText, unwrap
 
 _WRONG_NUMBER = "number of columns does not match number of values"
 

@@ -16,13 +16,11 @@ self-join would lose updates under READ COMMITTED, an uncorrelated sub-select wo
 
 from __future__ import annotations
 
+from rules.analysis.names import Entry
 from rules.changes import ColumnChange, ManagedColumn, quote_identifier
 from rules.errors import Refusal
-from rules.fragments import At, Edits, Pieces, Span, joined
-from rules.names import Entry
 from rules.phases import STATE_COLUMN, RowState, Shape
 from rules.reads import by_row_state, collation_of, is_stored, physical
-from rules.source import Node, SourceText
 from rules.statements.judge import Judge
 from rules.statements.mirror import (
     Value,
@@ -36,6 +34,8 @@ from rules.statements.mirror import (
     why_not_own_format_only,
 )
 from rules.statements.set_items import Item, ItemReader
+from rules.text.fragments import At, Edits, Pieces, Span, joined
+from rules.text.source import Node, SourceText
 
 _ROW = "_pgjanus_v"
 

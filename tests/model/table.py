@@ -13,9 +13,9 @@ from typing import TypeVar, cast
 
 from rules.batches import Equality, Key, KeyColumn, agrees, in_state, one_row_sql
 from rules.catalog import Catalog, Column, Constraint, Relation, TableName, Volatility
-from rules.ddl import add_gate, expand, gate_name
-from rules.expansion import in_phase
-from rules.guard import guard_ddl
+from rules.ddl.expansion import in_phase
+from rules.ddl.guard import guard_ddl
+from rules.ddl.statements import add_gate, expand, gate_name
 from rules.loader import load_text
 from rules.migration import Client, Guard, Migration
 from rules.phases import LADDERS, STATE_COLUMN, Phase, RowState, Shape, Strategy, Writes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rules.catalog import Catalog, Column, Constraint, Relation, TableName, Volatility
-from rules.expansion import in_phase
+from rules.ddl.expansion import in_phase
 from rules.loader import load_file
 from rules.phases import Strategy, phase_named
 from rules.snapshot import Snapshot

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from rules.copying import TRIGGERS, copying_ddl, copying_drop
+from rules.ddl.copying import TRIGGERS, copying_ddl, copying_drop
 from rules.migration import Client, ManagedTable
 from rules.phases import LADDERS, Shape, Strategy
 from rules.plan import Refuse, Rewrite

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from rules.counterparts import transition
-from rules.index_text import SourceIndex
+from rules.ddl.counterparts import transition
+from rules.ddl.index_text import SourceIndex
+from rules.ddl.transition import Transition, TransitionIndex, Use
 from rules.migration import Migration
 from rules.phases import LADDERS, Phase, Shape, Strategy, phase_named
 from rules.reads import by_row_state
-from rules.transition import Transition, TransitionIndex, Use
 from tests.rules.test_ddl import RELATION, RENAME, SPLIT, compiled
 
 TO_INTEGER = {

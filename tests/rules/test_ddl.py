@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from pglast.parser import parse_sql_json
 
-from rules.attributes import Kind, attributes, name_new
 from rules.catalog import Column, Relation, TableName
-from rules.ddl import (
+from rules.ddl.attributes import Kind, attributes, name_new
+from rules.ddl.ladder import climb
+from rules.ddl.statements import (
     ColumnGrant,
     Lock,
     add_gate,
@@ -17,7 +18,6 @@ from rules.ddl import (
     restore_not_null,
     validate,
 )
-from rules.ladder import climb
 from rules.migration import Migration
 from rules.phases import RowState
 from rules.spec import MigrationSpec

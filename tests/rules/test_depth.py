@@ -9,11 +9,11 @@ import pytest
 from pglast.parser import parse_sql_json
 
 from rules.commands import Act, read_commands
-from rules.depth import with_room
 from rules.migration import Client
 from rules.phases import Shape
 from rules.plan import Refuse, Rewrite, Untouched
 from rules.planner import plan
+from rules.text.depth import with_room
 from tests.rules.managed import snapshot
 
 SNAPSHOT = snapshot("writing_both")

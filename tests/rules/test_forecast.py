@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from rules.fingerprint import UNREADABLE, fingerprint_of
 from rules.forecast import Forecaster, Outlook, Treatment, is_refused, refused_where
 from rules.loader import load_file
 from rules.migration import Client
 from rules.phases import Shape
+from rules.text.fingerprint import UNREADABLE, fingerprint_of
 from tests.rules.managed import CASES, USERS, snapshot
 
 OLD, NEW = Client(Shape.OLD), Client(Shape.NEW)

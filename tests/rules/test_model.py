@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from rules.catalog import Column, Constraint, Relation, TableName
-from rules.ladder import climb
+from rules.ddl.ladder import climb
 from rules.loader import load_text
 from rules.migration import Guard
 from rules.phases import LADDERS, RowState, Strategy

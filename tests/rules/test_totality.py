@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from rules.catalog import Column
+from rules.ddl.totality import is_value_kept, may_fail
 from rules.phases import Shape
 from rules.spec import MigrationSpec
-from rules.totality import is_value_kept, may_fail
 from tests.rules.test_ddl import RELATION
 
 

@@ -11,7 +11,7 @@ from rules.phases import Shape
 from rules.plan import Refuse, Untouched
 from rules.planner import plan
 from rules.snapshot import Snapshot
-from rules.source import SourceText
+from rules.text.source import SourceText
 from rules.unsupported import forbidden
 from tests.rules.managed import USERS, snapshot
 

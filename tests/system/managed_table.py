@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from rules.guard import guard_ddl
+from rules.ddl.guard import guard_ddl
 from rules.loader import load_text
 from rules.migration import Client, ManagedTable
 from rules.phases import Shape, Strategy, phase_named

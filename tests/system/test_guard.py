@@ -11,7 +11,7 @@ import pytest
 
 from proxy.verify import verify
 from rules.changes import quote_identifier, quote_literal
-from rules.guard import guard_ddl, guard_drop
+from rules.ddl.guard import guard_ddl, guard_drop
 from rules.migration import Guard, ManagedTable
 from rules.phases import LADDERS, Reads, Strategy, Writes
 from tests.conftest import ALL_SERVERS, Database

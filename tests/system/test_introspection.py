@@ -14,9 +14,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from rules.attributes import attributes
 from rules.catalog import TableName
-from rules.ddl import old_columns
+from rules.ddl.attributes import attributes
+from rules.ddl.statements import old_columns
 from rules.loader import load_file
 from rules.migration import Client, ManagedTable
 from rules.phases import HIDDEN_PREFIX, LADDERS, Phase, Reads, Shape, Strategy, Writes

@@ -14,7 +14,7 @@ from proxy.cli import main
 from proxy.ladder.climb import advance, rollback, start
 from proxy.ladder.operator import LadderError
 from proxy.registry import read_managed_table
-from rules.attributes import Attribute, Kind, attributes
+from rules.ddl.attributes import Attribute, Kind, attributes
 from rules.migration import Migration
 from tests.conftest import ALL_SERVERS, Database, StartProxy
 from tests.system.ladder_case import (

@@ -12,7 +12,7 @@ from proxy.ladder.indexes import IndexCannotBeMade, find_transition
 from proxy.ladder.operator import LadderError, TableIsBusy
 from proxy.ladder.status import read_status
 from proxy.preflight import preflight
-from rules.ladder import climb
+from rules.ddl.ladder import climb
 from rules.phases import LADDERS, Shape, Strategy
 from rules.reads import by_row_state
 from rules.spec import MigrationSpec

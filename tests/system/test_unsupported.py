@@ -17,7 +17,7 @@ from rules.plan import Plan, Untouched
 from rules.planner import plan
 from rules.reads import converted
 from rules.snapshot import Snapshot
-from rules.source import SourceText
+from rules.text.source import SourceText
 from rules.unsupported import forbidden
 from tests.conftest import ALL_SERVERS, Server
 from tests.twin import TABLES, Case, Twin, case_files, open_twins, read_cases

@@ -22,7 +22,7 @@ from functools import partial
 
 from rules.catalog import TableName
 from rules.changes import ManagedColumn, quote_identifier, quote_literal, quote_table
-from rules.ddl import Lock, Statement
+from rules.ddl.statements import Lock, Statement
 from rules.migration import ManagedTable, Migration
 from rules.phases import HIDDEN_PREFIX, STATE_COLUMN, Shape, Writes
 from rules.statements.copy import MARKS, SETTING, SEVERAL_MARK

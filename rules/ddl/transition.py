@@ -21,7 +21,7 @@ from enum import Enum
 
 from rules.catalog import TableName
 from rules.changes import quote_identifier, quote_table
-from rules.ddl import Lock, Statement
+from rules.ddl.statements import Lock, Statement
 from rules.phases import HIDDEN_PREFIX, Phase, Policy, Reads, Shape, Strategy, Writes, neighbours
 
 #: What 63 bytes have room for beside the prefix and the digest: errors show this part of a name.

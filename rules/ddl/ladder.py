@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from rules.attributes import attributes, name_new, not_null_names
 from rules.catalog import Relation, TableName
-from rules.copying import copying_ddl, copying_drop
-from rules.ddl import (
+from rules.ddl.attributes import attributes, name_new, not_null_names
+from rules.ddl.copying import copying_ddl, copying_drop
+from rules.ddl.guard import guard_ddl, guard_drop
+from rules.ddl.statements import (
     ColumnGrant,
     Lock,
     Statement,
@@ -24,10 +25,9 @@ from rules.ddl import (
     relax_not_null,
     validate,
 )
-from rules.guard import guard_ddl, guard_drop
+from rules.ddl.transition import Transition, analyze_expressions, drop_in_background, drop_statistics
 from rules.migration import ManagedTable, Migration
 from rules.phases import LADDERS, Phase, RowState, step_between
-from rules.transition import Transition, analyze_expressions, drop_in_background, drop_statistics
 
 _NO_INDEXES = Transition()
 

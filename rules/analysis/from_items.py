@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rules.analysis import (
+from rules.analysis.join_text import find_join
+from rules.analysis.merging import Side, common_names, merge
+from rules.analysis.names import Entry, Level, Lookup, Merged
+from rules.analysis.references import References
+from rules.analysis.values import (
     CatalogRead,
     Columns,
     OnClause,
@@ -16,11 +20,7 @@ from rules.analysis import (
     without,
 )
 from rules.errors import Refusal
-from rules.join_text import find_join
-from rules.merging import Side, common_names, merge
-from rules.names import Entry, Level, Lookup, Merged
-from rules.references import References
-from rules.source import CLOSE, STAR, Node, string, unwrap
+from rules.text.source import CLOSE, STAR, Node, string, unwrap
 
 
 class FromItems(References):

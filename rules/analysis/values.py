@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from rules.analysis.labels import label_of
+from rules.analysis.names import Entry, Merged
 from rules.catalog import Relation
 from rules.errors import Refusal
-from rules.labels import label_of
-from rules.names import Entry, Merged
 from rules.plan import FieldPatch
-from rules.source import Node, string, unwrap
+from rules.text.source import Node, string, unwrap
 
 QUERIES = ("SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt")
 #: An output column: its name and patch; None stands for a star of unknown width.

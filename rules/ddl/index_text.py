@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from rules.catalog import TableName
 from rules.changes import quote_table
-from rules.fragments import Edits
-from rules.source import OPEN, Node, SourceText, string, walk
+from rules.text.fragments import Edits
+from rules.text.source import OPEN, Node, SourceText, string, walk
 
 
 class NotDerivable(Exception):

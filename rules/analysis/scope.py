@@ -13,7 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from rules.analysis import (
+from rules.analysis.from_items import FromItems
+from rules.analysis.labels import label_of, label_reference
+from rules.analysis.names import Entry, Level
+from rules.analysis.values import (
     Analysis,
     Columns,
     Label,
@@ -31,10 +34,7 @@ from rules.analysis import (
     united,
 )
 from rules.errors import Refusal
-from rules.from_items import FromItems
-from rules.labels import label_of, label_reference
-from rules.names import Entry, Level
-from rules.source import CLOSE, OPEN, STAR, Node, string, unwrap, walk
+from rules.text.source import CLOSE, OPEN, STAR, Node, string, unwrap, walk
 
 _ROW_CLAUSES = ("sortClause", "limitCount", "limitOffset")
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 from rules.catalog import Relation
 from rules.changes import ColumnChange, ManagedColumn, quote_identifier, quote_table
-from rules.index_text import IndexText, NotDerivable, Replacement, SourceIndex
+from rules.ddl.index_text import IndexText, NotDerivable, Replacement, SourceIndex
+from rules.ddl.totality import is_value_kept, may_fail
+from rules.ddl.transition import BY_HAND, Gap, Season, Transition, TransitionIndex, TransitionStatistics, Use
 from rules.migration import Migration
 from rules.phases import STATE_COLUMN, Shape
 from rules.reads import by_row_state
-from rules.totality import is_value_kept, may_fail
-from rules.transition import BY_HAND, Gap, Season, Transition, TransitionIndex, TransitionStatistics, Use
 
 
 def transition(migration: Migration, relation: Relation, sources: Iterable[SourceIndex]) -> Transition:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from rules.catalog import TableName
 from rules.changes import ManagedColumn, parse_expression, quote_identifier, quote_table
-from rules.ddl import (
+from rules.ddl.statements import (
     Lock,
     Statement,
     alter,
@@ -23,8 +23,8 @@ from rules.ddl import (
     short,
     validate,
 )
+from rules.ddl.transition import TransitionIndex
 from rules.migration import Migration
-from rules.transition import TransitionIndex
 
 #: PostgreSQL's NAMEDATALEN - 1.
 _NAME_LIMIT_BYTES = 63

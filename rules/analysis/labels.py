@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rules.source import Node, string, unwrap
+from rules.text.source import Node, string, unwrap
 
 _WEAK, _STRONG = 1, 2
 _FIXED = {

@@ -5,7 +5,7 @@
     contract    drop the old columns
     collapse    the reverse of expand
 
-What the new columns have besides a type is in `rules.attributes`, the indexes of both shapes in `rules.transition`.
+What the new columns have besides a type is in `rules.ddl.attributes`, indexes are in `rules.ddl.transition`.
 
 A statement that scans the table never blocks writers, and one that blocks writers never scans: `NOT VALID` first,
 `VALIDATE` after it, indexes `CONCURRENTLY`, `SET NOT NULL` only where a valid CHECK has proved it.

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from rules.catalog import Catalog
 from rules.errors import Refusal
-from rules.source import Node, string, unwrap
+from rules.text.source import Node, string, unwrap
 
 
 class Frame(NamedTuple):

@@ -21,7 +21,7 @@ from rules import reads
 from rules.batches import truth
 from rules.catalog import TableName
 from rules.changes import ColumnChange, quote_identifier, quote_literal, quote_table
-from rules.ddl import Lock, Statement
+from rules.ddl.statements import Lock, Statement
 from rules.migration import Guard, ManagedTable, Migration
 from rules.phases import (
     HIDDEN_PREFIX,

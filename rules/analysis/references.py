@@ -7,13 +7,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rules.analysis import QUERIES, Analysis, Columns, MergedReference, Output, Reference, RowReference, Star, StarItem
+from rules.analysis.names import SYSTEM_COLUMNS, Entry, Found, Level, Lookup
+from rules.analysis.rows import Fate, Frame, Holds, fate_of_row
+from rules.analysis.values import (
+    QUERIES,
+    Analysis,
+    Columns,
+    MergedReference,
+    Output,
+    Reference,
+    RowReference,
+    Star,
+    StarItem,
+)
 from rules.errors import SYNTAX_ERROR, Refusal
-from rules.names import SYSTEM_COLUMNS, Entry, Found, Level, Lookup
 from rules.plan import FieldPatch
 from rules.reads import find_column, is_stored
-from rules.rows import Fate, Frame, Holds, fate_of_row
-from rules.source import DOT, Node, SourceText, string, unwrap
+from rules.text.source import DOT, Node, SourceText, string, unwrap
 
 #: Where the query of `SET (a, b) = (SELECT …)` stands, from the inside.
 _ROW_ASSIGNMENT = ("subselect", "SubLink", "source", "MultiAssignRef")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rules.source import CLOSE, COMMA, OPEN, SEMICOLON, Node, SourceText, unwrap
+from rules.text.source import CLOSE, COMMA, OPEN, SEMICOLON, Node, SourceText, unwrap
 
 _QUERY_STARTS = {"SELECT", "VALUES", "WITH", "TABLE"}
 #: Where an item of FROM or the condition of a join ends, outside of parentheses.

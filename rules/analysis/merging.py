@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rules.analysis import Sources, StarItem
+from rules.analysis.names import AMBIGUOUS_COLUMN, Entry, Merged
+from rules.analysis.values import Sources, StarItem
 from rules.errors import UNDEFINED_COLUMN, Refusal
-from rules.names import AMBIGUOUS_COLUMN, Entry, Merged
 from rules.phases import Shape
 from rules.reads import find_column, is_stored
 
