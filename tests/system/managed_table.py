@@ -42,7 +42,7 @@ class Managed:
         self.reload()
 
         if guarded:
-            self.connection.execute(b"CREATE SCHEMA pgjanus")
+            self.connection.execute(b"CREATE SCHEMA IF NOT EXISTS pgjanus")
             for statement in guard_ddl(self.snapshot.tables[spec.table]):
                 self.connection.execute(statement.sql.encode())
 
