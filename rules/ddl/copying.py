@@ -17,12 +17,10 @@ of the row; only the guard sorts behind.
 
 from __future__ import annotations
 
-import hashlib
 from functools import partial
 
-from rules.catalog import TableName
 from rules.changes import ManagedColumn, quote_identifier, quote_literal, quote_table
-from rules.ddl.statements import Lock, Statement
+from rules.ddl.statements import Lock, Statement, function_name
 from rules.migration import ManagedTable, Migration
 from rules.phases import HIDDEN_PREFIX, STATE_COLUMN, Shape, Writes
 from rules.statements.copy import MARKS, SETTING, SEVERAL_MARK
@@ -55,13 +53,11 @@ def copying_drop(migration: Migration) -> tuple[Statement, ...]:
             Statement(f"DROP TRIGGER IF EXISTS {quote_identifier(name)} ON {table}", Lock.ACCESS_EXCLUSIVE)
             for name in TRIGGERS.values()
         ),
-        *(Statement(f"DROP FUNCTION IF EXISTS {_function(migration.table, shape)}()", Lock.NONE) for shape in Shape),
+        *(
+            Statement(f"DROP FUNCTION IF EXISTS {function_name(migration.table, f'copy_{shape.value}')}()", Lock.NONE)
+            for shape in Shape
+        ),
     )
-
-
-def _function(table: TableName, shape: Shape) -> str:
-    digest = hashlib.sha256(str(table).encode()).hexdigest()[:16]
-    return f"pgjanus.{quote_identifier(f'copy_{shape.value}_{digest}')}"
 
 
 def _writes(managed: ManagedTable, shape: Shape) -> Writes:
@@ -78,7 +74,7 @@ def _writes(managed: ManagedTable, shape: Shape) -> Writes:
 
 def _trigger(managed: ManagedTable, shape: Shape, writes: Writes) -> list[str]:
     table, name = quote_table(managed.migration.table), quote_identifier(TRIGGERS[shape])
-    function = _function(managed.migration.table, shape)
+    function = function_name(managed.migration.table, f"copy_{shape.value}")
     # Without a search_path of its own: like the proxy's INSERT, and a fifth faster.
     return [
         f"CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql"

@@ -15,13 +15,10 @@ The triggers sort behind all others of ASCII names, so that they see what other 
 
 from __future__ import annotations
 
-import hashlib
-
 from rules import reads
 from rules.batches import truth
-from rules.catalog import TableName
 from rules.changes import ColumnChange, quote_identifier, quote_literal, quote_table
-from rules.ddl.statements import Lock, Statement
+from rules.ddl.statements import Lock, Statement, function_name
 from rules.migration import Guard, ManagedTable, Migration
 from rules.phases import (
     HIDDEN_PREFIX,
@@ -61,7 +58,7 @@ def guard_ddl(managed: ManagedTable) -> tuple[Statement, ...]:
         triggers.append((INSERT_TRIGGER, "INSERT", f"NEW.{_STATE} = 0"))
     if not triggers:
         return dropped
-    table, function = quote_table(migration.table), _function(migration.table)
+    table, function = quote_table(migration.table), function_name(migration.table, "guard")
     created = [
         f"CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SET search_path = ''"
         f" AS {quote_literal(_body(managed)).strip()}"
@@ -83,13 +80,8 @@ def guard_drop(migration: Migration) -> tuple[Statement, ...]:
     names = (UPDATE_TRIGGER, INSERT_TRIGGER)
     return (
         *(Statement(f"DROP TRIGGER IF EXISTS {quote_identifier(n)} ON {table}", Lock.ACCESS_EXCLUSIVE) for n in names),
-        Statement(f"DROP FUNCTION IF EXISTS {_function(migration.table)}()", Lock.NONE),
+        Statement(f"DROP FUNCTION IF EXISTS {function_name(migration.table, 'guard')}()", Lock.NONE),
     )
-
-
-def _function(table: TableName) -> str:
-    digest = hashlib.sha256(str(table).encode()).hexdigest()[:16]
-    return f"pgjanus.{quote_identifier(f'guard_{digest}')}"
 
 
 def _two_sided(migration: Migration) -> tuple[ColumnChange, ...]:

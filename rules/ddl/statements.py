@@ -70,9 +70,22 @@ def short(table: TableName, *actions: str) -> Statement:
 def object_name(table: TableName, kind: str, column: str) -> str:
     """A reserved name for a constraint or an index of that column, different for each kind."""
     # An index shares its namespace with all relations of the schema, so the table has to be part of its name.
-    digest = hashlib.sha256(f"{table}.{column}".encode()).hexdigest()[:8]
-    readable = column.encode()[:36].decode(errors="ignore")
-    return f"{HIDDEN_PREFIX}{kind}_{readable}_{digest}"
+    return reserved_name(kind, column, f"{table}.{column}", readable_bytes=36)
+
+
+def reserved_name(kind: str, readable: str, definition: str, *, readable_bytes: int) -> str:
+    """A reserved name in which a person finds `readable`, and which no other `definition` has."""
+    shown = readable.encode()[:readable_bytes].decode(errors="ignore")
+    return f"{HIDDEN_PREFIX}{kind}_{shown}_{_digest(definition, 8)}"
+
+
+def function_name(table: TableName, purpose: str) -> str:
+    """SQL of the trigger function in schema pgjanus that serves a purpose for that table."""
+    return f"pgjanus.{quote_identifier(f'{purpose}_{_digest(str(table), 16)}')}"
+
+
+def _digest(text: str, length: int) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
 # Gates

@@ -14,14 +14,13 @@ Names tell definitions apart: they end in a digest, so an index that is there un
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 from rules.catalog import TableName
 from rules.changes import quote_identifier, quote_table
-from rules.ddl.statements import Lock, Statement
+from rules.ddl.statements import Lock, Statement, reserved_name
 from rules.phases import HIDDEN_PREFIX, Phase, Policy, Reads, Shape, Strategy, Writes, neighbours
 
 #: What 63 bytes have room for beside the prefix and the digest: errors show this part of a name.
@@ -93,7 +92,8 @@ class TransitionIndex:
 
     @property
     def name(self) -> str:
-        return _reserved(self.use.value, self.final or self.readable, f"{self.table} {self.is_unique} {self.body}")
+        definition = f"{self.table} {self.is_unique} {self.body}"
+        return reserved_name(self.use.value, self.final or self.readable, definition, readable_bytes=_READABLE_BYTES)
 
     @property
     def add(self) -> Statement:
@@ -134,7 +134,8 @@ class TransitionStatistics:
 
     @property
     def name(self) -> str:
-        return _reserved(f"{self.use.value[0]}s", self.column, f"{self.table} {self.expression}")
+        kind = f"{self.use.value[0]}s"
+        return reserved_name(kind, self.column, f"{self.table} {self.expression}", readable_bytes=_READABLE_BYTES)
 
     @property
     def add(self) -> Statement:
@@ -191,11 +192,6 @@ class Transition:
         gaps = [Gap(i.readable, i.use.shape, f"no counterpart, {reason}", BY_HAND) for i, reason in refused.items()]
         kept = tuple(i for i in self.indexes if i not in refused)
         return Transition(kept, self.statistics, tuple(dict.fromkeys([*self.gaps, *gaps])))
-
-
-def _reserved(kind: str, readable: str, definition: str) -> str:
-    digest = hashlib.sha256(definition.encode()).hexdigest()[:8]
-    return f"{HIDDEN_PREFIX}{kind}_{readable.encode()[:_READABLE_BYTES].decode(errors='ignore')}_{digest}"
 
 
 def _neighbours(strategy: Strategy, phase: Phase) -> list[Phase]:

@@ -16,6 +16,7 @@ from pglast.parser import ParseError, parse_sql_json, scan
 from rules.changes import Expression, parse_expression
 from rules.errors import MigrationError
 from rules.phases import HIDDEN_PREFIX
+from rules.text.source import walk
 
 NAME_LIMIT_BYTES = 63
 NEW_NAME_LIMIT_BYTES = NAME_LIMIT_BYTES - len(HIDDEN_PREFIX)
@@ -87,7 +88,7 @@ def row_expression(text: str) -> Expression:
         tree = _parse(f"SELECT ({text})")
     except (MigrationError, ParseError) as error:
         raise ValueError(_one_line(error)) from error
-    for key, value in _nodes(tree):
+    for key, value in walk(tree):
         if key in _FORBIDDEN_NODES:
             raise ValueError(f"{text!r}: {_FORBIDDEN_NODES[key]} cannot be part of an expression here")
         if key == "SQLValueFunction":
@@ -195,16 +196,3 @@ def _has_comment(text: str) -> bool:
 
 def _one_line(error: Exception) -> str:
     return str(error.args[0]).replace("\n", " ")
-
-
-def _nodes(tree: object) -> Iterable[tuple[str, dict[str, Any]]]:
-    stack = [tree]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, list):
-            stack += item
-        elif isinstance(item, dict):
-            for key, value in item.items():
-                if isinstance(value, dict):
-                    yield key, value
-                stack.append(value)

@@ -16,6 +16,19 @@ from rules.snapshot import Snapshot
 from tests.conftest import Database
 from tests.twin import expand, read_catalog
 
+#: A column whose default is volatile, split into two that are computed from it.
+TOKENS = """
+migration: tokens
+table: public.tokens
+operations:
+  - split_column:
+      column: token
+      into:
+        upper_token: {type: text, up: "upper(token)"}
+        length: {type: int, up: "length(token)"}
+      down: "lower(upper_token)"
+"""
+
 
 class Managed:
     """A table in one phase; `run` sends what the planner makes of a statement."""

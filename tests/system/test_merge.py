@@ -6,19 +6,8 @@ import pytest
 
 from rules.phases import Shape
 from tests.conftest import ALL_SERVERS, Database
-from tests.system.managed_table import Managed
+from tests.system.managed_table import TOKENS, Managed
 
-TOKENS = """
-migration: tokens
-table: public.tokens
-operations:
-  - split_column:
-      column: token
-      into:
-        upper_token: {type: text, up: "upper(token)"}
-        length: {type: int, up: "length(token)"}
-      down: "lower(upper_token)"
-"""
 TABLE = (
     "CREATE TABLE tokens (id int PRIMARY KEY, token text DEFAULT gen_random_uuid()::text);"
     "INSERT INTO tokens SELECT g, 'start' FROM generate_series(1, 12) g;"

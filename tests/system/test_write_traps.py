@@ -14,19 +14,8 @@ from rules.phases import Shape, Strategy
 from rules.plan import Refuse
 from rules.planner import plan
 from tests.conftest import ALL_SERVERS, Database
-from tests.system.managed_table import Managed
+from tests.system.managed_table import TOKENS, Managed
 
-TOKENS = """
-migration: tokens
-table: public.tokens
-operations:
-  - split_column:
-      column: token
-      into:
-        upper_token: {type: text, up: "upper(token)"}
-        length: {type: int, up: "length(token)"}
-      down: "lower(upper_token)"
-"""
 LOSSY = """
 migration: prices
 table: public.prices
