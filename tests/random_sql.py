@@ -66,6 +66,8 @@ class _Source:
     name: str
     columns: Columns
     schema: str | None = None
+    #: A table, of which the whole row can be named.
+    is_table: bool = False
 
     def reachable(self) -> Iterator[tuple[str, str]]:
         """Columns that can be named: those with a name of their own."""
@@ -103,6 +105,15 @@ class _Scope:
             hidden_names |= set(names)
             hidden_sources |= {s.name for s in scope.sources}
             scope, level = scope.parent, level + 1
+
+    def rows(self) -> list[str]:
+        """Tables of this scope whose name alone is their row: no column that can be seen here is called so."""
+        columns: set[str | None] = set()
+        scope: _Scope | None = self
+        while scope is not None:
+            columns |= {n for s in scope.sources for n, _ in s.columns} | set(scope.merged)
+            scope = scope.parent
+        return [s.name for s in self.sources if s.is_table and s.name.strip('"') not in columns]
 
 
 @dataclass(frozen=True)
@@ -193,6 +204,7 @@ class RandomSql:
             lambda: f"((ARRAY[{e(kind)}, {e(kind)}])[1:1])[1]",
             lambda: self._scalar(kind, scope, depth),
             lambda: self._scalar(kind, scope, depth),
+            *self._of_row(kind, scope),
         ]
         own: dict[str, list[Callable[[], str]]] = {
             INT: [
@@ -241,6 +253,33 @@ class RandomSql:
             BOOL: self._conditions(scope, depth),
         }
         return self.rng.choice([*(common if kind != BOOL or self._maybe(0.2) else []), *own[kind], *own[kind]])()
+
+    def _of_row(self, kind: str, scope: _Scope) -> list[Callable[[], str]]:
+        """What is made of a whole row."""
+        rows = scope.rows()
+        if not rows:
+            return []
+        row = self.rng.choice(rows)
+        source = next(s for s in scope.sources if s.name == row)
+        found: list[Callable[[], str]] = [
+            lambda n=n: f"({row}).{n}"  # type: ignore[misc]
+            for n, t in source.reachable()
+            if t == kind
+        ]
+        match kind:
+            case "text":
+                column = self.rng.choice([n for n, _ in source.columns])
+                found += [
+                    lambda: f"{row}::text",
+                    lambda: f"row_to_json({row}) ->> '{column}'",
+                    lambda: f"(to_jsonb({row}) - 'id')::text",
+                    lambda: f"concat({row}, 'x')",
+                ]
+            case "bool":
+                found += [lambda: f"{row} IS NULL", lambda: f"{row} IS NOT NULL", lambda: f"{row} = {row}"]
+            case "int":
+                found.append(lambda: f"length(({row})::text)")
+        return found
 
     def _conditions(self, scope: _Scope, depth: int) -> list[Callable[[], str]]:
         def e(k: str) -> str:
@@ -372,7 +411,8 @@ class RandomSql:
             schema = "public." if (name in self._tables and self._maybe(0.15)) else ""
             columns = self._tables[name] if schema or name not in ctes else ctes[name]
             alias = None if name not in taken and self._maybe(0.5) else self._alias(scope)
-            source = _Source(alias or name, list(columns), "public" if schema and not alias else None)
+            is_table = bool(schema) or name not in ctes
+            source = _Source(alias or name, list(columns), "public" if schema and not alias else None, is_table)
             only = "ONLY " if (schema or name not in ctes) and self._maybe(0.05) else ""
             sql = only + schema + name + (as_word + alias if alias else "")
         scope.sources.append(source)
@@ -507,6 +547,15 @@ class RandomSql:
                 star, found = self._star(scope)
                 items.append(star)
                 columns += found
+                continue
+            if types is None and self._maybe(0.04) and (rows := scope.rows()):
+                row = self.rng.choice(rows)
+                if self._maybe(0.3):
+                    items.append(f"({row}).*")
+                    columns += next(s.columns for s in scope.sources if s.name == row)
+                    continue
+                items.append(self.rng.choice([row, row, f"ROW({row}.*)"]) + self._label("f(x)")[0])
+                columns.append((None, BOOL))
                 continue
             if windows and self._maybe(0.06) and kind in (INT, TEXT):
                 value = self._window(kind, scope)
@@ -712,7 +761,7 @@ class RandomSql:
         if table is None:
             return self._select(parent, depth)
         alias = self.rng.choice(["t", "full_name", "users"]) if self._maybe(0.2) else None
-        target = _Source(alias or table, list(self._tables[table]))
+        target = _Source(alias or table, list(self._tables[table]), is_table=True)
         names = ["id", *self._chosen(table)]
         if self._maybe(0.05):
             names = [n for n in names if n != "id"]
@@ -728,18 +777,20 @@ class RandomSql:
         if table == "users" and "last_name" in names and "first_name" not in names:
             names = [n for n in names if n != "last_name"]
             listed = f" ({', '.join(names)})"
-        body = self._insert_body(table, names, nothing, depth)
-        conflict = self._conflict(table, target, depth) if self._maybe(0.25) else ""
+        has_conflict = self._maybe(0.25)
+        body = self._insert_body(table, names, nothing, depth, in_order=has_conflict)
+        conflict = self._conflict(table, target, depth) if has_conflict else ""
         scope = _Scope(None, [target])
         returning, columns = self._returning(scope, [target], depth)
         return _Query(head + listed + body + conflict + returning, columns)
 
-    def _insert_body(self, table: str, names: list[str], scope: _Scope, depth: int) -> str:
+    def _insert_body(self, table: str, names: list[str], scope: _Scope, depth: int, *, in_order: bool) -> str:
+        """VALUES or SELECT; `in_order`: which row comes first can be seen, as it is the one without a conflict."""
         if self._maybe(0.35) and "id" in names:
             inner = _Scope(scope.parent)
             kind = self.rng.choice(["orders", "people", "items", "users"])
             self._ctes.append({})
-            source = _Source(self._alias(inner), list(self._tables[kind]))
+            source = _Source(self._alias(inner), list(self._tables[kind]), is_table=True)
             inner.sources.append(source)
             values = [
                 f"{source.name}.id + {self.rng.choice(['300', '400'])}" if n == "id" else self._value(n, inner)
@@ -747,9 +798,9 @@ class RandomSql:
             ]
             self._ctes.pop()
             labelled = [v + (self._label(v)[0] if self._maybe(0.3) else "") for v in values]
-            distinct = "DISTINCT " if self._maybe(0.1) else ""
+            distinct = "DISTINCT " if self._maybe(0.1) and not in_order else ""
             where = f" WHERE {self._expr(BOOL, inner, 1)}" if self._maybe(0.5) else ""
-            order = f" ORDER BY {source.name}.id" if self._maybe(0.2) and not distinct else ""
+            order = f" ORDER BY {source.name}.id" if in_order or (self._maybe(0.2) and not distinct) else ""
             sql = f"SELECT {distinct}{', '.join(labelled)} FROM public.{kind} AS {source.name}{where}{order}"
             return self.rng.choice([f" {sql}", f" {sql}", f" ({sql})"])
         rows = []
@@ -801,13 +852,13 @@ class RandomSql:
         if table is None:
             return self._select(parent, depth)
         alias = self.rng.choice(["t", "full_name", '"Users"']) if self._maybe(0.3) else None
-        target = _Source(alias or table, list(self._tables[table]))
+        target = _Source(alias or table, list(self._tables[table]), is_table=True)
         scope = _Scope(parent, [target])
         star = [target]
         from_sql, join = "", ""
         if self._maybe(0.25):
             other = self.rng.choice(["orders", "people", "items", "users"])
-            source = _Source(self._alias(scope), list(self._tables[other]))
+            source = _Source(self._alias(scope), list(self._tables[other]), is_table=True)
             scope.sources.append(source)
             star.append(source)
             from_sql, join = f" FROM public.{other} AS {source.name}", f"{source.name}.id = {target.name}.id"
@@ -824,9 +875,9 @@ class RandomSql:
         table = self._target()
         if table is None:
             return self._select(parent, depth)
-        target = _Source(self.rng.choice(["t", "full_name"]), list(self._tables[table]))
+        target = _Source(self.rng.choice(["t", "full_name"]), list(self._tables[table]), is_table=True)
         other = self.rng.choice(["orders", "people", "items", "users"])
-        source = _Source("s", list(self._tables[other]))
+        source = _Source("s", list(self._tables[other]), is_table=True)
         matched, missing = _Scope(None, [target, source]), _Scope(None, [source])
         clauses = []
         for _ in range(self.rng.choice([1, 1, 2])):
@@ -848,13 +899,13 @@ class RandomSql:
         table = self._target()
         if table is None:
             return self._select(parent, depth)
-        target = _Source(table, list(self._tables[table]))
+        target = _Source(table, list(self._tables[table]), is_table=True)
         scope = _Scope(parent, [target])
         star = [target]
         using, join = "", ""
         if self._maybe(0.3):
             other = self.rng.choice(["orders", "people", "items", "users"])
-            source = _Source(self._alias(scope), list(self._tables[other]))
+            source = _Source(self._alias(scope), list(self._tables[other]), is_table=True)
             scope.sources.append(source)
             star.append(source)
             using, join = f" USING public.{other} AS {source.name}", f"{source.name}.id = {target.name}.id AND "
