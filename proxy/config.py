@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from proxy.errors import SettingsError
 from rules.phases import Shape
@@ -129,6 +129,22 @@ class Observing(BaseModel):
     every_s: Annotated[float, Field(ge=0.1)] = 2.0
 
 
+class Lease(BaseModel):
+    """How long the others wait for this proxy before they step on without it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: From the last heartbeat on; the last part of it (three seconds, at most 30 %) the proxy serves no managed table.
+    seconds: Annotated[float, Field(ge=0.5)] = 10.0
+    heartbeat_s: Annotated[float, Field(ge=0.05)] = 1.0
+
+    @model_validator(mode="after")
+    def _leaves_room(self) -> Self:
+        if self.heartbeat_s * 3 > self.seconds:
+            raise ValueError("heartbeat_s must be at most a third of seconds, so that one may get lost")
+        return self
+
+
 class ProxyFile(BaseModel):
     """pgjanus.yaml."""
 
@@ -137,6 +153,7 @@ class ProxyFile(BaseModel):
     clients: tuple[ClientMatch, ...] = ()
     limits: Limits = Limits()
     observe: Observing = Observing()
+    lease: Lease = Lease()
 
     def shape_for(self, user: str, database: str, application_name: str) -> Shape | None:
         """The shape of the first match, or None."""

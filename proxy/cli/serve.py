@@ -15,7 +15,7 @@ import uvloop
 
 from proxy.admin import start_admin
 from proxy.cli.common import EXIT_USAGE, describe, fail
-from proxy.config import Address, Observing, ProxyFile, ServerUrl, read_address, read_proxy_file, read_server_url
+from proxy.config import Address, Lease, Observing, ProxyFile, ServerUrl, read_address, read_proxy_file, read_server_url
 from proxy.conversation.actions import Tally
 from proxy.dialer import Dialer
 from proxy.listener import drain, listen
@@ -135,7 +135,7 @@ async def serve(serving: Serving) -> None:
     dialer = Dialer(serving.server.address, limits.connect_timeout_s)
     (await dialer.dial(_Probe)).close()
     async with AsyncExitStack() as stack:
-        pins = await _control(serving.database_url, stack)
+        pins = await _control(serving.database_url, serving.file.lease, stack)
         sightings = Sightings()
         if serving.database_url is not None:
             recorder = _recorder(serving.database_url, sightings, serving.file.observe)
@@ -167,11 +167,16 @@ async def serve(serving: Serving) -> None:
         log.info("stopped", sessions_cut=cut)
 
 
-async def _control(database_url: str | None, stack: AsyncExitStack) -> Pins:
+async def _control(database_url: str | None, lease: Lease, stack: AsyncExitStack) -> Pins:
     """The control side; without a control connection nothing is managed."""
     if database_url is None:
         return FixedPins(Snapshot(0, Catalog(0, {})))
-    rollout = Rollout(database_url, log=lambda line: log.info("rollout", message=line))
+    rollout = Rollout(
+        database_url,
+        log=lambda line: log.info("rollout", message=line),
+        lease_s=lease.seconds,
+        poll_s=lease.heartbeat_s,
+    )
     await rollout.start()
     stack.push_async_callback(rollout.stop)
     return rollout

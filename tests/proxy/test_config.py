@@ -62,6 +62,7 @@ def test_the_first_match_decides_the_shape(tmp_path: Path) -> None:
     assert file.shape_for("me", "shop", "web") is Shape.NEW
     assert file.shape_for("me", "other", "web") is None
     assert file.limits.drain_timeout_s == 3
+    assert file.lease.seconds > 3 * file.lease.heartbeat_s
 
 
 @pytest.mark.parametrize(
@@ -71,6 +72,7 @@ def test_the_first_match_decides_the_shape(tmp_path: Path) -> None:
         ("klients: []", "klients"),
         ("clients: [{user: a}]", r"clients\.0\.shape"),
         ("limits: {drain_timeout_s: soon}", r"limits\.drain_timeout_s"),
+        ("lease: {seconds: 2}", "at most a third"),
     ],
 )
 def test_a_wrong_settings_file_is_one_line_that_says_where(tmp_path: Path, text: str, message: str) -> None:
