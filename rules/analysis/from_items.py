@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 
-from rules.analysis.join_text import find_join
+from rules.analysis.join_text import JoinTexts
 from rules.analysis.merging import Side, common_names, merge
 from rules.analysis.names import Entry, Level, Lookup, Merged
 from rules.analysis.references import References
@@ -25,6 +26,10 @@ from rules.text.source import CLOSE, STAR, Node, string, unwrap
 
 class FromItems(References):
     """Adds the items of a FROM clause to a level."""
+
+    @cached_property
+    def _join_texts(self) -> JoinTexts:
+        return JoinTexts(self._source)
 
     def _from(self, item: Node, level: Level, ctes: Mapping[str, Columns]) -> tuple[list[Entry], list[StarItem]]:
         """Add an item of FROM to `level`; returns its entries and what a star takes from it."""
@@ -145,7 +150,7 @@ class FromItems(References):
 
     def _write_on(self, body: Node, names: list[str], left: Side, right: Side) -> None:
         position = self._position(body)
-        text = find_join(self._source, body)
+        text = self._join_texts.find(body)
         if text is None or "join_using_alias" in body:
             raise Refusal(
                 "an alias of JOIN … USING on a managed column is not supported", "Use JOIN … ON.", position=position

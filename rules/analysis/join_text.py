@@ -6,6 +6,7 @@ Only as much of PostgreSQL's grammar as finds the operands of a join; the tree h
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from rules.text.source import CLOSE, COMMA, OPEN, SEMICOLON, Node, SourceText, unwrap
 
@@ -27,21 +28,42 @@ class JoinText:
     after: int
 
 
-def find_join(source: SourceText, body: Node) -> JoinText | None:
-    """The text of a JoinExpr that has at least one table in it; None if it cannot be found."""
-    leaves = _leaves(body)
-    anchor = next((i for i, (kind, _) in enumerate(leaves) if kind == "RangeVar"), None)
-    if anchor is None:
-        return None
-    token = source.token_at(source.location(leaves[anchor][1]))
-    for word in ("FROM", "USING"):
-        for index in range(token):
-            if source.kind(index) == word and not (word == "FROM" and source.kind(index - 1) == "DISTINCT"):
-                joins = _Reader(source).read(index + 1)
-                for join in joins:
-                    if len(join.operands) == len(leaves) and join.operands[anchor] == token:
+class JoinTexts:
+    """The joins of one text. Each FROM is read once, however many joins are looked for."""
+
+    def __init__(self, source: SourceText) -> None:
+        self._source = source
+        self._read: dict[int, dict[int, list[JoinText]]] = {}
+
+    def find(self, body: Node) -> JoinText | None:
+        """The text of a JoinExpr that has at least one table in it; None if it cannot be found."""
+        leaves = _leaves(body)
+        anchor = next((i for i, (kind, _) in enumerate(leaves) if kind == "RangeVar"), None)
+        if anchor is None:
+            return None
+        token = self._source.token_at(self._source.location(leaves[anchor][1]))
+        for start in self._starts:
+            if start < token:
+                for join in self._joins(start).get(len(leaves), ()):
+                    if join.operands[anchor] == token:
                         return join
-    return None
+        return None
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        """The words that a list of FROM items may follow, the likelier one first."""
+        kinds = [token.kind for token in self._source.tokens]
+        starts = [i for i, k in enumerate(kinds) if k == "FROM" and not (i and kinds[i - 1] == "DISTINCT")]
+        return starts + [i for i, k in enumerate(kinds) if k == "USING"]
+
+    def _joins(self, start: int) -> dict[int, list[JoinText]]:
+        """The joins of a FROM list, by their number of operands."""
+        if start not in self._read:
+            found: dict[int, list[JoinText]] = {}
+            for join in _Reader(self._source).read(start + 1):
+                found.setdefault(len(join.operands), []).append(join)
+            self._read[start] = found
+        return self._read[start]
 
 
 def _leaves(body: Node) -> list[tuple[str, Node]]:
