@@ -197,6 +197,10 @@ class Twin:
     def is_expanded(self) -> bool:
         return all(t.phase.expanded for t in self.snapshot.tables.values())
 
+    def forget_plans(self) -> None:
+        """For when another planner answers from now on: that of a mutant, or again the whole one."""
+        self._plans.clear()
+
     def planned(self, sql: str) -> Plan:
         """What the planner says, asked once for as long as other texts are not more in demand."""
         if sql not in self._plans:
@@ -380,7 +384,7 @@ def open_twins(server: PostgresServer) -> Iterator[Callable[[Phase, Shape], Twin
         yield make
         for name, connection in made:
             connection.close()
-            admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+            admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())  # made twice: only the first is left
 
 
 def policy_name(phase: Phase, shape: Shape) -> str:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from rules.phases import Phase, Shape
 from tests.conftest import Server
-from tests.mutants import MUTANTS, QUICK, Hunt
-from tests.twin import case_files, open_twins
+from tests.mutants import MUTANTS, QUICK, RUNGS, Hunt, Mutant
+from tests.twin import Twin, case_files, open_twins
 
 ROOT = Path(__file__).parents[2]
 TRAPS = (ROOT / "docs/traps.md").read_text()
@@ -23,6 +24,26 @@ def test_a_treatment_that_is_taken_out_is_missed(server: Server) -> None:
         hunt = Hunt(make)
         survivors = [m.name for m in MUTANTS if m.name in QUICK and not hunt.killer(m)]
     assert survivors == []
+
+
+def test_a_spoiled_twin_kills_no_mutant(server: Server) -> None:
+    """Neither do plans that another mutant made, nor rows that are not what they were."""
+    harmless = Mutant("nothing is taken out", "rules.reads:is_stored", "return", "return")
+    deadly = next(m for m in MUTANTS if m.name == "stars reach the server")
+    made: list[Twin] = []
+    with open_twins(server) as make:
+
+        def make_and_keep(phase: Phase, shape: Shape) -> Twin:
+            made.append(make(phase, shape))
+            return made[-1]
+
+        hunt = Hunt(make_and_keep, RUNGS[:1], ["attack.sql"])
+        assert hunt.killer(deadly)
+        assert hunt.killer(harmless) == ""
+        assert len(made) == 1
+        made[0].managed.execute("DELETE FROM users WHERE id = 2")
+        assert hunt.killer(harmless) == ""
+    assert len(made) > 1
 
 
 def test_every_mutant_can_still_be_made() -> None:
