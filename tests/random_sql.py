@@ -731,7 +731,8 @@ class RandomSql:
                 self._ids += 1
                 return str(self._ids)
             case "nick":
-                return f"'nick{rng.randint(1, 9)}'" if simple else f"left({e()}, 20)"
+                # Never one that is there: whether its row gives it up before another one takes it, is up to the plan.
+                return f"'nick{rng.randint(1, 9)}'" if simple else f"left('new' || {e()}, 20)"
             case "qty":
                 return f"coalesce({e()}, 1)"
             case "created":

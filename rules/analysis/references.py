@@ -247,7 +247,7 @@ class References(ABC):
         start, end = self._span(reference)
         if entry.managed is None or (row.parent is not None and _assigns(row.parent)):
             raise Refusal("this use of a whole row is not supported", "Name its columns.", position=start)
-        self.result.stars.append(Star(start, end, (StarItem(entry),), labelled=False))
+        self.result.stars.append(Star(start, end, start, (StarItem(entry),), labelled=False))
 
     def _check_functional_notation(self, entry: Entry, name: str, position: int) -> None:
         """`u.f` means `f(u)` where there is no column `f` but such a function."""

@@ -131,7 +131,7 @@ class Analyser(FromItems):
         index = self._source.find_back(self._source.token_before(self._source.location(relation)), "TABLE")
         token = self._source.tokens[index]
         if any(i.entry is not None and i.entry.managed for i in star):
-            self.result.stars.append(Star(token.start, token.end, tuple(star), from_table=True))
+            self.result.stars.append(Star(token.start, token.end, token.start, tuple(star), from_table=True))
         return star_outputs(star)
 
     def _group_item(self, clause: Node, level: Level, outputs: list[Output], ctes: Mapping[str, Columns]) -> None:
@@ -278,7 +278,7 @@ class Analyser(FromItems):
         if entry is None or entry.managed is None:
             self._expressions({"A_Indirection": body}, level, ctes)
             return [None]
-        self.result.stars.append(Star(*self._star_span(target), (StarItem(entry),)))
+        self.result.stars.append(Star(*self._star_span(target), self._source.location(reference), (StarItem(entry),)))
         return star_outputs([StarItem(entry)])
 
     def _star_span(self, target: Node) -> tuple[int, int]:
@@ -306,7 +306,7 @@ class Analyser(FromItems):
                 return [None]
         if any(i.entry is not None and i.entry.managed for i in items):
             items = [i if i.entry is not None else self._merged_item(i, level, start) for i in items]
-            self.result.stars.append(Star(start, end, tuple(items)))
+            self.result.stars.append(Star(start, end, self._source.location(reference), tuple(items)))
         return star_outputs(items)
 
     @staticmethod

@@ -64,11 +64,13 @@ class StarItem:
 class Star:
     """`from_table`: the star of `TABLE t`, which is not written; [start, end) is the word TABLE then.
 
+    `position`: where PostgreSQL points for a mistake, which is within the parentheses of `(u).*`.
     `labelled`: its columns may be given names; not so in `ROW(u.*)`.
     """
 
     start: int
     end: int
+    position: int
     items: tuple[StarItem, ...]
     from_table: bool = False
     labelled: bool = True

@@ -20,7 +20,7 @@ from rules.errors import Refusal
 from rules.phases import Shape
 from rules.plan import FieldPatch, ResultPatch
 from rules.reads import find_column, physical, read_column
-from rules.text.fragments import Edits
+from rules.text.fragments import At, Edits
 from rules.text.source import SourceText
 
 _ROW = "_pgjanus_row"
@@ -72,7 +72,7 @@ def rewrite_reads(source: SourceText, edits: Edits, analysis: Analysis, shape: S
         edits.replace(start, end)
     for star in analysis.stars:
         sql = _star_sql(star, shape)
-        edits.replace(star.start, star.end, f"SELECT {sql} FROM" if star.from_table else sql)
+        edits.replace(star.start, star.end, At(f"SELECT {sql} FROM" if star.from_table else sql, star.position))
     for place in analysis.places:
         edits.replace(place.start, place.end, str(place.number))
     for label in analysis.labels:
@@ -116,7 +116,7 @@ def _star_sql(star: Star, shape: Shape) -> str:
             raise Refusal(
                 "this * stands for columns of which not all are known",
                 "Name the columns, or write alias.* for each table.",
-                position=star.start,
+                position=star.position,
             )
         else:
             items.append(entry.qualifier + "*")

@@ -223,3 +223,9 @@ SELECT ((u)) FROM users u ORDER BY id
 SELECT * FROM users u WHERE (u.*) IS NOT NULL ORDER BY id
 
 SELECT JSON_OBJECT('u': u RETURNING jsonb), JSON_ARRAY(u, id), JSON_ARRAYAGG(u ORDER BY id) OVER (PARTITION BY id) FROM users u ORDER BY id
+
+SELECT 1, (u).*, max(u.id) FROM users u
+
+SELECT 1, ( u . *), max(u.id) FROM users u
+
+SELECT count(*), ROW(u.*) FROM users u
