@@ -34,6 +34,8 @@ from tests.twin import TABLES, Case, Transcript, Twin, differences, open_twins, 
 #: Neither format's NOT NULL can be in force there (see docs/adr).
 _WITHOUT_NOT_NULL = "new_coalesce"
 _NOT_NULL_VIOLATION = "23502"
+#: PostgreSQL gives no position where an ungrouped column is one that a FULL JOIN merged, which we have to write out.
+_GROUPING_ERROR = "42803"
 #: In front of a process's report.
 _REPORT = "report "
 
@@ -164,6 +166,9 @@ def statement(seed: int, number: int) -> Statement:
 
 def _different(policy: str, direct: Transcript, managed: Transcript) -> str:
     if policy.startswith(_WITHOUT_NOT_NULL) and direct[0][1].sqlstate == _NOT_NULL_VIOLATION:
+        return ""
+    answer = direct[0][1]
+    if answer.sqlstate == managed[0][1].sqlstate == _GROUPING_ERROR and answer.position is None:
         return ""
     return "\n".join(differences(direct, managed))
 

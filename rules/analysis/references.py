@@ -131,23 +131,30 @@ class References(ABC):
 
         `u.*` in an expression is a whole row; `u` is one if there is no column of that name.
         """
+        entry = self._named_row(reference, level)
+        if entry is None or (entry.managed is None and not entry.has_rows):
+            return None
+        fields = reference["fields"]
+        if "String" in fields[-1] and not level.is_known:
+            name = string(fields[0])
+            raise Refusal(
+                f'"{name}" may be a column or a whole row: the columns of another item in FROM are not known',
+                f"Write {name}.* for the whole row, or another alias.",
+                position=self._source.location(reference),
+            )
+        return entry
+
+    def _named_row(self, reference: Node, level: Level) -> Entry | None:
+        """The entry whose row a reference means, unless a column that is not known has that name."""
         fields = [string(f) for f in reference["fields"] if "String" in f]
         bare = "String" in reference["fields"][-1]
         if not fields or (bare and (len(fields) > 1 or fields[0] in SYSTEM_COLUMNS)):
             return None
-        start = self._source.location(reference)
-        if bare and (self._lookup.column(level, fields[0], start) is not None or level.merges(fields[0])):
-            return None
-        entry = self._lookup.entry(level, fields[-1], fields[-2] if len(fields) > 1 else None)
-        if entry is None or (entry.managed is None and not entry.has_rows):
-            return None
-        if bare and not level.is_known:
-            raise Refusal(
-                f'"{fields[0]}" may be a column or a whole row: the columns of another item in FROM are not known',
-                f"Write {fields[0]}.* for the whole row, or another alias.",
-                position=start,
-            )
-        return entry
+        if bare:
+            position = self._source.location(reference)
+            if self._lookup.column(level, fields[0], position) is not None or level.merges(fields[0]):
+                return None
+        return self._lookup.entry(level, fields[-1], fields[-2] if len(fields) > 1 else None)
 
     def _whole_row(self, reference: Node, level: Level, frame: Frame | None) -> Value:
         entry = self._row_entry(reference, level)

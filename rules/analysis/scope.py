@@ -274,12 +274,17 @@ class Analyser(FromItems):
     def _star_of_row(self, body: Node, target: Node, level: Level, ctes: Mapping[str, Columns]) -> list[Output]:
         """`(u).*` among the output columns is `u.*`; of any other composite value the width is not known."""
         kind, reference = unwrap(body["arg"])
-        entry = self._row_entry(reference, level) if kind == "ColumnRef" and len(body["indirection"]) == 1 else None
-        if entry is None or entry.managed is None:
+        if kind != "ColumnRef" or len(body["indirection"]) > 1:
             self._expressions({"A_Indirection": body}, level, ctes)
             return [None]
-        self.result.stars.append(Star(*self._star_span(target), self._source.location(reference), (StarItem(entry),)))
-        return star_outputs([StarItem(entry)])
+        entry = self._row_entry(reference, level)
+        if entry is not None and entry.managed is not None:
+            span = self._star_span(target)
+            self.result.stars.append(Star(*span, self._source.location(reference), (StarItem(entry),)))
+        if entry is None:
+            self._expressions({"A_Indirection": body}, level, ctes)
+            entry = self._named_row(reference, level) if level.is_known else None
+        return star_outputs([StarItem(entry)]) if entry is not None else [None]
 
     def _star_span(self, target: Node) -> tuple[int, int]:
         """A star among the output columns, with the label that it may have and that PostgreSQL ignores."""
