@@ -36,6 +36,9 @@ _WITHOUT_NOT_NULL = "new_coalesce"
 _NOT_NULL_VIOLATION = "23502"
 #: PostgreSQL gives no position where an ungrouped column is one that a FULL JOIN merged, which we have to write out.
 _GROUPING_ERROR = "42803"
+#: A MERGE leaves rows whose values must be evaluated once to the guard, where the phase needs the new format. Twins
+#: have no guard, and so find out what forgets the other format; tests/system/test_merge.py has one.
+_LEFT_TO_THE_GUARD = re.compile(r"WHEN NOT MATCHED.*_pgjanus_gate_old", re.IGNORECASE | re.DOTALL)
 #: In front of a process's report.
 _REPORT = "report "
 
@@ -110,7 +113,7 @@ class Fuzzer:
                 continue
             if managed[0][1].by_planner and direct[0][1].sqlstate is not None:
                 continue  # of several mistakes each side names the one that it meets first
-            words = _different(policy, direct, managed)
+            words = _different(policy, made.sql, direct, managed)
             if words:
                 report.differences.append(Difference(number, policy, made, words))
 
@@ -130,7 +133,7 @@ class Fuzzer:
             mistaken = managed[0][1].sqlstate == FEATURE_NOT_SUPPORTED or direct[0][1].sqlstate is not None
             if managed[0][1].by_planner and mistaken:
                 return ""
-            return _different(difference.policy, direct, managed)
+            return _different(difference.policy, sql, direct, managed)
 
         kind = _kind(difference.words)
         sql = difference.statement.sql
@@ -164,11 +167,13 @@ def statement(seed: int, number: int) -> Statement:
     return RandomSql((Shape.OLD, Shape.NEW)[number % 2], random.Random(f"{seed} {number}")).statement()
 
 
-def _different(policy: str, direct: Transcript, managed: Transcript) -> str:
+def _different(policy: str, sql: str, direct: Transcript, managed: Transcript) -> str:
     if policy.startswith(_WITHOUT_NOT_NULL) and direct[0][1].sqlstate == _NOT_NULL_VIOLATION:
         return ""
-    answer = direct[0][1]
-    if answer.sqlstate == managed[0][1].sqlstate == _GROUPING_ERROR and answer.position is None:
+    answer, ours = direct[0][1], managed[0][1]
+    if answer.sqlstate == ours.sqlstate == _GROUPING_ERROR and answer.position is None:
+        return ""
+    if policy == "both_new-old" and _LEFT_TO_THE_GUARD.search(f"{sql} {ours.message}"):
         return ""
     return "\n".join(differences(direct, managed))
 

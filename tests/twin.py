@@ -71,6 +71,8 @@ class Case:
     exception: str = ""
     ordered: bool | None = None
     data: bytes | None = None
+    #: Type OIDs that the client declares for its parameters, 0 for one that PostgreSQL shall infer.
+    types: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
@@ -183,7 +185,7 @@ class Twin:
         again = "SELECT setval('public.users_id_seq', 100);" if case.may_write else ""
         connection.execute(f"BEGIN; SET LOCAL TimeZone = 'UTC'; {again}".encode())
         try:
-            answer = self._answer(connection, case.sql, case.parameters, rewrite, case.ordered, case.data)
+            answer = self._answer(connection, case.sql, case.parameters, rewrite, case.ordered, case.data, case.types)
             found.append(("answer", answer))
             for table in tables if case.may_write and answer.sqlstate is None else ():
                 found.append(
@@ -219,6 +221,7 @@ class Twin:
         rewrite: bool,
         ordered: bool | None = None,
         data: bytes | None = None,
+        declared: tuple[int, ...] = (),
     ) -> Answer:
         sent, positions = sql, None
         head: tuple[FieldPatch | None, ...] = ()
@@ -240,7 +243,7 @@ class Twin:
         pgconn = connection.pgconn
         types: tuple[int, ...] = ()
         if parameters:
-            result = pgconn.prepare(b"", sent.encode())
+            result = pgconn.prepare(b"", sent.encode(), declared or None)
             if result.status == pq.ExecStatus.COMMAND_OK:
                 described = pgconn.describe_prepared(b"")
                 types = tuple(described.param_type(i) for i in range(described.nparams))
