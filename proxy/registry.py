@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
+from proxy.backfill import tables as backfill_tables
 from proxy.database import Connection, load_relation
 from rules.catalog import Catalog, Relation, TableName
 from rules.errors import PgjanusError
@@ -21,7 +22,7 @@ from rules.phases import ANNOUNCED, CONTRACTED, LADDERS, Phase, Strategy, phase_
 from rules.spec import MigrationSpec
 
 CHANNEL = "pgjanus"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 #: First key of our advisory locks, which are all of the two-key kind; the second one says what is locked.
 LOCK_CLASS = 0x706A616E  # "pjan"
@@ -81,18 +82,6 @@ CREATE TABLE IF NOT EXISTS pgjanus.history (
     epoch bigint NOT NULL,
     operator text NOT NULL,
     note text NOT NULL DEFAULT ''
-);
-CREATE TABLE IF NOT EXISTS pgjanus.backfills (
-    migration text NOT NULL,
-    state text NOT NULL,
-    cursor text[],
-    rows_done bigint NOT NULL DEFAULT 0,
-    rows_total bigint,
-    done boolean NOT NULL DEFAULT false,
-    error text,
-    started_at timestamptz NOT NULL DEFAULT now(),
-    updated_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (migration, state)
 );
 CREATE TABLE IF NOT EXISTS pgjanus.divergences (
     migration text NOT NULL,
@@ -197,7 +186,7 @@ async def install(connection: Connection) -> None:
         return
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1::int4, $2::int4)", LOCK_CLASS, INSTALL_LOCK)
-        await connection.execute(_DDL % SCHEMA_VERSION)
+        await connection.execute(_DDL % SCHEMA_VERSION + backfill_tables.DDL)
 
 
 async def require_installed(connection: Connection) -> None:
@@ -323,9 +312,8 @@ async def insert_migration(
 async def delete_migration(connection: Connection, name: str) -> None:
     """Forget the migration with what the worker kept of it; the history stays."""
     await connection.execute("DELETE FROM pgjanus.migrations WHERE name = $1", name)
-    await connection.execute("DELETE FROM pgjanus.backfills WHERE migration = $1", name)
-    await connection.execute("DELETE FROM pgjanus.divergences WHERE migration = $1", name)
-    await connection.execute("DELETE FROM pgjanus.observations WHERE migration = $1", name)
+    for table in (*backfill_tables.TABLES, "divergences", "observations"):
+        await connection.execute(f"DELETE FROM pgjanus.{table} WHERE migration = $1", name)
 
 
 async def set_phase(connection: Connection, row: MigrationRow, after: Phase) -> None:

@@ -4,7 +4,8 @@ One walk serves both: rows in key order after a cursor, a limited number at a ti
 is walked along `ctid`, which behaves like any other key of one column except that rows may move past the cursor;
 nothing depends on the cursor being right, because the end of a backfill is decided by a scan (TRAPS.md C10).
 
-    WITH batch AS (SELECT key, ctid … WHERE key > cursor AND <state> ORDER BY key LIMIT n FOR NO KEY UPDATE SKIP LOCKED)
+    WITH batch AS (SELECT key, ctid … WHERE key > cursor AND key <= end AND <state> ORDER BY key LIMIT n
+                   FOR NO KEY UPDATE SKIP LOCKED)
     UPDATE t SET <values computed from t itself> FROM batch WHERE t.ctid = batch.ctid AND <state>
 
 Values are computed from the target row, never from the batch: under READ COMMITTED only the target is read
@@ -122,6 +123,20 @@ def after_key(key: Key, first_parameter: int) -> str:
     return f"({', '.join(_key(key, 't'))}) > ({', '.join(values)})"
 
 
+def until_key(key: Key, first_parameter: int) -> str:
+    """Condition on `t`: up to the end of a range, whose values are parameters of type text from that one on."""
+    values = [f"${first_parameter + i}::text::{c.type}" for i, c in enumerate(key.columns)]
+    return f"({', '.join(_key(key, 't'))}) <= ({', '.join(values)})"
+
+
+def _within(key: Key, state: RowState, first_parameter: int, *, after: bool, until: bool) -> str:
+    """Rows in `state`, beyond the cursor if `after`, up to the end if `until`: parameters in that order."""
+    conditions = [after_key(key, first_parameter)] if after else []
+    if until:
+        conditions.append(until_key(key, first_parameter + (len(key.columns) if after else 0)))
+    return " AND ".join([*conditions, in_state(state)])
+
+
 def in_key_order(key: Key) -> str:
     """ORDER BY for rows of `t`."""
     # A scan along ctid is in order by nature; asking for the order would sort the rest of the table for each batch.
@@ -143,10 +158,11 @@ def _same_key(key: Key, left: str, right: str) -> str:
     return " AND ".join(f"{a} = {b}" for a, b in zip(_key(key, left), _key(key, right), strict=True))
 
 
-def batch_sql(migration: Migration, key: Key, state: RowState, *, after: bool, wait: bool) -> str:
+def batch_sql(migration: Migration, key: Key, state: RowState, *, after: bool, until: bool = False, wait: bool) -> str:
     """One batch of rows that leave `state` for `both`.
 
-    Parameters: $1 how many rows at most; if `after`, then the cursor's values as text. Result: one row
+    Parameters: $1 how many rows at most; if `after`, then the cursor's values as text, those of the range's end if
+    `until`. Result: one row
     `(met bigint, done bigint, last text[])`: rows locked, rows converted, the last key (None if none was met).
 
     Without `wait` it goes around locked rows, and finds its rows again by their place (a third less work than by key):
@@ -155,7 +171,7 @@ def batch_sql(migration: Migration, key: Key, state: RowState, *, after: bool, w
     table = quote_table(migration.table)
     by = key if wait else PHYSICAL_KEY
     columns = ", ".join(dict.fromkeys([*_key(key, "t"), *_key(by, "t")]))
-    where = (f"{after_key(key, 2)} AND " if after else "") + in_state(state)
+    where = _within(key, state, 2, after=after, until=until)
     return (
         f"WITH batch AS MATERIALIZED (SELECT {columns} FROM {table} AS t WHERE {where}{in_key_order(key)}"
         f" LIMIT $1::int8 FOR NO KEY UPDATE{'' if wait else ' SKIP LOCKED'}),"
@@ -197,9 +213,11 @@ def _is(key: Key) -> str:
     return " AND ".join(f"{name} = ${i}::text::{column.type}" for i, (name, column) in enumerate(pairs, 1))
 
 
-def next_key_sql(migration: Migration, key: Key, state: RowState, *, after: bool, wait: bool) -> str:
-    """Lock the next row in that state and give its key. Parameters: the cursor's values if `after`."""
-    where = (f"{after_key(key, 1)} AND " if after else "") + in_state(state)
+def next_key_sql(
+    migration: Migration, key: Key, state: RowState, *, after: bool, until: bool = False, wait: bool
+) -> str:
+    """Lock the next row in that state and give its key. Parameters as `batch_sql`, without the number of rows."""
+    where = _within(key, state, 1, after=after, until=until)
     return (
         f"SELECT {key_values(key, 't')} FROM {quote_table(migration.table)} AS t WHERE {where}{in_key_order(key)}"
         f" LIMIT 1 FOR NO KEY UPDATE{'' if wait else ' SKIP LOCKED'}"
@@ -211,6 +229,35 @@ def one_row_sql(migration: Migration, key: Key, state: RowState) -> str:
     return (
         f"UPDATE {quote_table(migration.table)} AS t SET {_assignments(migration, target_shape(state))}"
         f" WHERE {_is(key)} AND {in_state(state)}"
+    )
+
+
+def source_sql(migration: Migration, key: Key, state: RowState) -> str:
+    """What the row of the key given by $1 … (as text) is converted from: one text, JSON under visible names."""
+    source = _json_of(migration, target_shape(state).other)
+    return f"SELECT {source} FROM {quote_table(migration.table)} AS t WHERE {_is(key)}"
+
+
+def sample_count_sql(table: TableName, state: RowState) -> str:
+    """How many rows of a sample of $1 percent of the table's pages are in that state."""
+    return f"SELECT count(*) FROM {quote_table(table)} AS t TABLESAMPLE SYSTEM ($1::float4) WHERE {in_state(state)}"
+
+
+def bounds_sql(table: TableName, key: Key, state: RowState) -> str:
+    """Keys that cut the rows in that state into about equal parts: rows of text[], in key order.
+
+    Parameters: $1 percent of the table's pages to look at, $2 into how many parts. One key less than there are parts,
+    or fewer where the sample is small.
+    """
+    names = [f"k{i}" for i, _ in enumerate(key.columns)]
+    columns = ", ".join(f"{c} AS {name}" for c, name in zip(_key(key, "t"), names, strict=True))
+    order = ", ".join(names)
+    return (
+        f"SELECT ARRAY[{', '.join(f's.{n}::text' for n in names)}] FROM ("
+        f"SELECT {order}, row_number() OVER (ORDER BY {order}) AS n, count(*) OVER () AS c"
+        f" FROM (SELECT {columns} FROM {quote_table(table)} AS t TABLESAMPLE SYSTEM ($1::float4)"
+        f" WHERE {in_state(state)}) AS t) AS s"
+        f" WHERE s.n < s.c AND s.n * $2::int8 / s.c > (s.n - 1) * $2::int8 / s.c ORDER BY {order}"
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -68,6 +69,8 @@ def _described(value: object) -> str:
             return "a mapping"
         case list() | tuple():
             return "a list"
+        case int():
+            return "a number"
         case _:
             return f"{value}"
 
@@ -84,6 +87,8 @@ def _annotation_at(path: Path, model: type[Strict]) -> Any:
             here = get_args(here)[0 if get_origin(here) is tuple else 1]
         while get_origin(here) is Annotated:
             here = get_args(here)[0]
+        if get_origin(here) in (Union, UnionType):
+            here = next((one for one in get_args(here) if isinstance(one, type) and issubclass(one, Strict)), here)
     return here
 
 

@@ -210,6 +210,8 @@ def _scalar(node: ScalarNode) -> object:
         return word in _TRUE
     if kind == "null":
         return None
+    if kind == "int" and node.value.isdecimal() and node.value.isascii() and len(node.value) < 10:
+        return int(node.value)
     return node.value if kind in ("str", "value") else _NotText(_NOT_TEXT.get(kind, kind))
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from rules.catalog import Column, Relation, TableName
 from rules.changes import ColumnChange
+from rules.pace import BackfillSettings
 from rules.phases import HIDDEN_PREFIX, Phase, Policy, Shape, Strategy
 
 
@@ -22,18 +23,12 @@ class OnUnsupported(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class BackfillSettings:
-    batch_target_ms: int = 100
-    max_lag_ms: int = 5000
-
-
-@dataclass(frozen=True, slots=True)
 class Migration:
     name: str
     table: TableName
     strategy: Strategy
     changes: tuple[ColumnChange, ...]
-    backfill: BackfillSettings = BackfillSettings()
+    backfill: BackfillSettings = field(default_factory=BackfillSettings)
     guard: Guard = Guard.HEAL
     on_unsupported: OnUnsupported = OnUnsupported.REFUSE
 

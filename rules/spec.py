@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -25,10 +26,12 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from rules.backfill import BackfillSpec, DefaultSpec
 from rules.catalog import Relation, TableName
+from rules.changes import Expression, parse_expression
 from rules.errors import MigrationError, Place
 from rules.explanations import problems_in
-from rules.migration import BackfillSettings, Guard, Migration, OnUnsupported
+from rules.migration import Guard, Migration, OnUnsupported
 from rules.operations import OPERATIONS
 from rules.operations.base import (
     KEY,
@@ -47,8 +50,6 @@ from rules.phases import HIDDEN_PREFIX, Strategy
 
 MAX_OPERATIONS = 50
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
-_DURATION = re.compile(r"([1-9][0-9]{0,5})(ms|s|min)")
-_MILLISECONDS = {"ms": 1, "s": 1000, "min": 60_000}
 _TABLE = re.compile(r'(?:("(?:[^"]|"")+"|[^".]+)\.)?("(?:[^"]|"")+"|[^".]+)')
 _SYSTEM_SCHEMAS = frozenset({"pg_catalog", "information_schema", "pg_toast", "pgjanus"})
 
@@ -58,18 +59,6 @@ def _migration_name(text: str) -> str:
         raise invalid(f"{text!r} cannot name a migration: up to 63 letters, digits and _ . - without spaces, "
                       "the first a letter, a digit or _")  # fmt: skip
     return text
-
-
-def _duration(text: str) -> str:
-    if not _DURATION.fullmatch(text):
-        raise invalid(f"{text!r} is not a length of time: give a whole number with its unit, such as 100ms, 5s or 1min")
-    return text
-
-
-def _milliseconds(text: str) -> int:
-    match = _DURATION.fullmatch(text)
-    assert match
-    return int(match[1]) * _MILLISECONDS[match[2]]
 
 
 def _table(value: object) -> TableName:
@@ -108,11 +97,6 @@ def _off(value: object) -> object:
     return Guard.OFF.value if value is False else value
 
 
-Duration = Annotated[
-    StrictStr,
-    AfterValidator(_duration),
-    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["100ms", "5s", "1min"]}),
-]
 Table = Annotated[
     TableName,
     BeforeValidator(_table),
@@ -178,15 +162,6 @@ def _one_kind(entry: object) -> object:
     return entry
 
 
-class BackfillSpec(Strict):
-    """How hard the backfill may work."""
-
-    batch_target: Duration = "100ms"
-    """How long one batch should take; its size follows from that."""
-    max_lag: Duration = "5s"
-    """The backfill pauses while a replica is further behind than this."""
-
-
 class MigrationSpec(Strict):
     """A pgjanus migration: one table, its operations, a strategy."""
 
@@ -210,7 +185,7 @@ class MigrationSpec(Strict):
 
     @model_validator(mode="after")
     def _operations_keep_apart(self) -> Self:
-        problems = list(self._collisions())
+        problems = [*self._collisions(), *self._misplaced_defaults()]
         if problems:
             raise invalid_at(problems)
         return self
@@ -274,10 +249,30 @@ class MigrationSpec(Strict):
             table=self.table,
             strategy=Strategy(self.strategy),
             changes=tuple(changes),
-            backfill=BackfillSettings(_milliseconds(self.backfill.batch_target), _milliseconds(self.backfill.max_lag)),
+            backfill=replace(self.backfill.settings(), defaults=self._defaults()),
             guard=Guard(self.guard),
             on_unsupported=OnUnsupported(self.on_unsupported),
         )
+
+    def _defaults(self) -> dict[str, Expression]:
+        on_error = self.backfill.on_error
+        return (
+            {n: parse_expression(e) for n, e in on_error.default.items()} if isinstance(on_error, DefaultSpec) else {}
+        )
+
+    def _misplaced_defaults(self) -> Iterator[Problem]:
+        new = {part.name: operation for _, operation in self._operations() for part in operation.new_parts()}
+        for name, expression in self._defaults().items():
+            path = ("backfill", "on_error", "default", name)
+            if name not in new:
+                yield Problem((*path, KEY), f"{name} is no new column{did_you_mean(name, new)}: a row that cannot be "
+                              f"converted lacks one of {', '.join(new)}")  # fmt: skip
+                continue
+            old = [part.name for part in new[name].old_parts()]
+            for source in expression.columns:
+                if old and source not in old:
+                    yield Problem(path, f"the default of {name} names {source}: it may name only what up may name, "
+                                  f"{', '.join(old)}")  # fmt: skip
 
     def error_at(self, path: Path, message: str) -> MigrationError:
         """A mistake that only the database could find, with its place if the spec came from a file."""

@@ -1,20 +1,43 @@
-"""How far a backfill is: what is shown, and what is kept in the database so that another worker can go on."""
+"""How far a backfill is, as one worker tells it: what is shown, and what others can see of it in the database."""
 
 from __future__ import annotations
 
+import json
+import os
+import socket
 import time
+from collections import defaultdict, deque
 from dataclasses import dataclass, field
+from enum import Enum
 
-from proxy.backfill.walk import Cursor
+from proxy.backfill.ranges import Job
 from proxy.database import Connection
 from rules.phases import RowState
+
+#: The rate, and so the time that is left, is an average over that long.
+RATE_WINDOW_SECONDS = 30.0
+#: A worker that was not heard of for that long is gone.
+GONE_AFTER_SECONDS = 10.0
+
+
+class Status(Enum):
+    """What becomes of a row state at the moment. `PENDING`: nobody is at work."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    PAUSED = "paused"
+    THROTTLED = "throttled"
+    FAILED = "failed"
+    VERIFYING = "verifying"
+    DONE = "done"
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One report. `rows_total` is an estimate and may be passed; `rate` is in rows per second since this run began.
+    """One report. Rows are of all workers, `rate` (rows per second) and `batch_size` of this one.
 
-    `state` is a few words for a person: "converting", "waiting for a row lock", "done" …
+    `rows_total` is an estimate in the first round. `state` is a few words for a person: "converting", "waiting for a
+    row lock", "done" …
     """
 
     migration: str
@@ -25,82 +48,93 @@ class Progress:
     eta_s: float | None
     batch_size: int
     state: str
+    status: Status = Status.RUNNING
 
 
 @dataclass(slots=True)
 class Meter:
-    """Counts rows of this run; `rows_before` were done by earlier ones."""
+    """Counts the rows of one worker, and the time that it waited, by cause.
 
-    migration: str
-    empties: RowState
-    rows_before: int
-    rows_total: int
+    `rows_of_all` is what all workers had done, and `all_per_s` how fast they were, when somebody last looked.
+    """
+
+    job: Job
+    rows_total: int = 0
     rows: int = 0
+    rows_of_all: int = 0
+    all_per_s: float = 0.0
     batch_size: int = 0
-    _started: float = field(default_factory=time.monotonic)
+    status: Status = Status.RUNNING
+    reason: str = ""
+    waited_ms: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    _unseen: int = 0
+    _recent: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def count(self, rows: int) -> None:
+        self.rows += rows
+        self._unseen += rows
+        self._note()
+
+    def look(self, rows_of_all: int, all_per_s: float) -> None:
+        """What the database says of all workers, this one's last batch included."""
+        self.rows_of_all, self._unseen, self.all_per_s = rows_of_all, 0, all_per_s
+
+    @property
+    def rate(self) -> float:
+        """Rows per second over the last `RATE_WINDOW_SECONDS`, waiting included."""
+        self._note()
+        (first, before), (last, now) = self._recent[0], self._recent[-1]
+        return (now - before) / (last - first) if last > first else 0.0
+
+    def _note(self) -> None:
+        now = time.monotonic()
+        if not self._recent:
+            self._recent.append((now, self.rows))
+            return
+        self._recent.append((now, self.rows))
+        while len(self._recent) > 2 and self._recent[1][0] < now - RATE_WINDOW_SECONDS:
+            self._recent.popleft()
 
     def report(self, state: str) -> Progress:
-        seconds = time.monotonic() - self._started
-        rate = self.rows / seconds if seconds > 0 else 0.0
-        done = self.rows_before + self.rows
+        rate = self.rate
+        done = self.rows_of_all + self._unseen
         left = max(0, self.rows_total - done)
+        together = max(rate, self.all_per_s)
         return Progress(
-            self.migration,
-            self.empties,
+            self.job.migration.name,
+            self.job.state,
             done,
             max(self.rows_total, done),
             rate,
-            left / rate if rate > 0 else None,
+            left / together if together > 0 else None,
             self.batch_size,
             state,
+            self.status,
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    cursor: Cursor | None
-    rows_done: int
-
-
-async def load(connection: Connection, migration: str, empties: RowState) -> Stored:
-    """Where the last worker stopped."""
+async def publish(connection: Connection, meter: Meter) -> None:
+    """Let `status` see this worker, and see what the others have done. One statement, outside any batch."""
+    job = meter.job
     row = await connection.fetchrow(
-        "SELECT cursor, rows_done FROM pgjanus.backfills WHERE migration = $1 AND state = $2",
-        *(migration, empties.value),
-    )
-    if row is None:
-        return Stored(None, 0)
-    return Stored(tuple(row["cursor"]) if row["cursor"] else None, row["rows_done"])
-
-
-async def begin(connection: Connection, migration: str, empties: RowState, rows_left: int) -> None:
-    """Make the row that the batches update; count anew unless the last worker was interrupted."""
-    await connection.execute(
         """
-        INSERT INTO pgjanus.backfills AS b (migration, state, rows_total) VALUES ($1, $2, $3)
-        ON CONFLICT (migration, state) DO UPDATE SET
-            rows_total = excluded.rows_total + CASE WHEN b.done THEN 0 ELSE b.rows_done END,
-            rows_done = CASE WHEN b.done THEN 0 ELSE b.rows_done END,
-            started_at = CASE WHEN b.done THEN clock_timestamp() ELSE b.started_at END,
-            done = false, error = NULL, updated_at = clock_timestamp()
+        WITH me AS (
+            INSERT INTO pgjanus.backfill_workers AS w (id, migration, state, host, pid, status, reason, rows_done,
+                   rows_per_s, batch_rows, waited_ms)
+            VALUES ($3, $1, $2, $4, $5, $6, $7, $8, $9, $10, $11::text::jsonb)
+            ON CONFLICT (id) DO UPDATE SET status = excluded.status, reason = excluded.reason,
+                   rows_done = excluded.rows_done, rows_per_s = excluded.rows_per_s, batch_rows = excluded.batch_rows,
+                   waited_ms = excluded.waited_ms, seen_at = clock_timestamp())
+        SELECT (SELECT sum(rows_done)::int8 FROM pgjanus.backfill_ranges WHERE migration = $1 AND state = $2),
+               (SELECT rows_total FROM pgjanus.backfills WHERE migration = $1 AND state = $2),
+               (SELECT sum(rows_per_s) FROM pgjanus.backfill_workers WHERE migration = $1 AND state = $2 AND id <> $3
+                   AND seen_at > clock_timestamp() - make_interval(secs => $12::float8))
         """,
-        *(migration, empties.value, rows_left),
+        *(*job.name, job.worker, socket.gethostname(), os.getpid(), meter.status.value, meter.reason),
+        *(meter.rows, meter.rate, meter.batch_size, json.dumps({k: round(v) for k, v in meter.waited_ms.items()})),
+        GONE_AFTER_SECONDS,
     )
-
-
-async def advance(connection: Connection, migration: str, empties: RowState, rows: int, cursor: Cursor) -> None:
-    """In the transaction of the batch itself: the cursor can never be ahead of the rows (TRAPS.md C10)."""
-    await connection.execute(
-        "UPDATE pgjanus.backfills SET cursor = $3, rows_done = rows_done + $4, updated_at = clock_timestamp()"
-        " WHERE migration = $1 AND state = $2",
-        *(migration, empties.value, list(cursor), rows),
-    )
-
-
-async def end(connection: Connection, migration: str, empties: RowState, error: str | None) -> None:
-    """The scan is over: none left (`error` None), or some that cannot be converted. The next run starts at the top."""
-    await connection.execute(
-        "UPDATE pgjanus.backfills SET cursor = NULL, done = $3::text IS NULL, error = $3,"
-        " updated_at = clock_timestamp() WHERE migration = $1 AND state = $2",
-        *(migration, empties.value, error),
-    )
+    assert row is not None
+    rows, total, others_per_s = row
+    meter.look(int(rows or 0), meter.rate + (others_per_s or 0.0))
+    meter.rows_total = total or 0

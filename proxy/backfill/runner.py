@@ -11,10 +11,10 @@ from typing import Any, NoReturn
 
 import asyncpg
 
+from proxy.backfill.drive import TooManyBadRows
 from proxy.backfill.progress import Progress
 from proxy.backfill.session import Session, find_key, open_session
 from proxy.backfill.throttle import START_ROWS
-from proxy.backfill.walk import TooManyBadRows
 from proxy.backfill.worker import OnProgress, StateResult, empty_state
 from proxy.database import Connection
 from proxy.registry import CHANNEL, read_epoch, read_managed_table, read_migration, read_state, require_installed
@@ -62,6 +62,7 @@ async def run(
     *,
     once: bool = False,
     dry_run: bool = False,
+    exact: bool = False,
     on_progress: OnProgress = lambda _: None,
     on_error: Callable[[str], None] = lambda _: None,
 ) -> BackfillResult:
@@ -71,6 +72,7 @@ async def run(
 
     Args:
         dry_run: convert one batch and roll it back; the result has sample rows.
+        exact: count the rows that are to be done before the first one, instead of estimating them from a sample.
         on_error: told of a migration that fails while the worker serves all of them.
 
     Raises:
@@ -90,7 +92,7 @@ async def run(
         if dry_run:
             return await _dry_run(session, migration_name)
         if migration_name is not None:
-            return await _empty_migration(session, migration_name, on_progress)
+            return await _empty_migration(session, migration_name, on_progress, exact=exact)
         if once:
             return await _round(session, on_progress, on_error=None)
         await _serve(url, session, on_progress, on_error)
@@ -103,14 +105,18 @@ async def _wants(name: str, state: RowState, connection: Connection) -> bool:
     return state in states_to_empty(row.strategy, row.phase.name)
 
 
-async def _empty_migration(session: Session, name: str, on_progress: OnProgress) -> BackfillResult:
+async def _empty_migration(
+    session: Session, name: str, on_progress: OnProgress, *, exact: bool = False
+) -> BackfillResult:
     results: list[StateResult] = []
     while True:
         row, managed = await read_managed_table(await session.connection(), name)
         stopped = False
         for state in states_to_empty(row.strategy, row.phase.name):
             wanted = partial(_wants, name, state)
-            result = await empty_state(session, managed.migration, state, on_progress=on_progress, still_wanted=wanted)
+            result = await empty_state(
+                session, managed.migration, state, on_progress=on_progress, still_wanted=wanted, exact=exact
+            )
             results.append(result)
             stopped = stopped or not (result.complete or result.bad)
         if not stopped:

@@ -8,8 +8,11 @@ from proxy.database import DatabaseUnreachable
 
 #: Data exceptions, constraint violations, RAISE and errors of called routines: one row's values are to blame.
 _ROW_CLASSES = frozenset({"22", "23", "38", "39", "44", "P0"})
-#: Serialization failure, deadlock, lock or statement timeout, server restarting, too many connections.
-_RETRY_STATES = frozenset({"40001", "40P01", "55P03", "57014", "57P01", "57P02", "57P03", "53300"})
+#: Serialization failure, statement of unknown completion, deadlock, lock or statement timeout, read-only server (one
+#: that is about to be promoted), server shutting down or starting, idle too long, too many connections.
+_RETRY_STATES = frozenset(
+    {"40001", "40003", "40P01", "55P03", "57014", "25006", "57P01", "57P02", "57P03", "57P05", "25P03", "53300"}
+)
 
 
 def belongs_to_a_row(error: asyncpg.PostgresError) -> bool:
@@ -21,9 +24,17 @@ def is_lock_wait(error: BaseException) -> bool:
     return isinstance(error, asyncpg.LockNotAvailableError)
 
 
+def is_disconnect(error: BaseException) -> bool:
+    """The server is gone, or is not (yet) the one that can be written to."""
+    if isinstance(error, asyncpg.PostgresError):
+        state = error.sqlstate or ""
+        return state.startswith(("08", "57P")) or state in ("25006", "25P03", "53300")
+    return isinstance(error, OSError | asyncpg.InterfaceError | EOFError | DatabaseUnreachable)
+
+
 def is_worth_a_retry(error: BaseException) -> bool:
     """Nothing was committed (or only what the stored cursor says), and the same batch may pass the next time."""
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         return state in _RETRY_STATES or state.startswith("08")
-    return isinstance(error, OSError | asyncpg.InterfaceError | EOFError | DatabaseUnreachable)
+    return is_disconnect(error)

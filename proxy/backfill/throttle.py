@@ -20,13 +20,13 @@ class BatchSize:
     rows: int = START_ROWS
 
     def after(self, took_ms: float, met: int) -> BatchSize:
-        """Double after a full batch that took less than half of the target, halve after one that took twice as long."""
-        if took_ms > 2 * self.target_ms:
-            return replace(self, rows=max(min(self.rows, LEAST_ROWS), self.rows // 2))
-        if met >= self.rows and took_ms < self.target_ms / 2:
-            return replace(self, rows=min(MOST_ROWS, self.rows * 2))
-        return self
+        """Towards the target by the pace of the last batch, at most to half or double; after a full batch only, because
+        a smaller one says little about a pace."""
+        if met < self.rows or took_ms <= 0:
+            return self if took_ms <= 2 * self.target_ms else self.halved(LEAST_ROWS)
+        factor = min(2.0, max(0.5, self.target_ms / took_ms))
+        return replace(self, rows=min(MOST_ROWS, max(min(self.rows, LEAST_ROWS), round(self.rows * factor))))
 
-    def halved(self) -> BatchSize:
-        """Smaller, down to one row: a batch failed, and half of it may not."""
-        return replace(self, rows=max(1, self.rows // 2))
+    def halved(self, least: int = 1) -> BatchSize:
+        """Smaller: a batch failed, and half of it may not."""
+        return replace(self, rows=max(min(self.rows, least), self.rows // 2))

@@ -1,4 +1,4 @@
-"""Emptying one row state of one table: passes over the table until a scan finds no such row."""
+"""Emptying one row state of one table: rounds over its ranges until a scan finds no such row."""
 
 from __future__ import annotations
 
@@ -6,24 +6,27 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
-import asyncpg
-
-from proxy.backfill import progress as stored
-from proxy.backfill.progress import Meter, Progress
+from proxy.backfill import bad_rows, rounds
+from proxy.backfill.convert import Converter
+from proxy.backfill.drive import BadRow, Met, Step, drive
+from proxy.backfill.progress import Meter, Progress, Status, publish
+from proxy.backfill.ranges import Job
+from proxy.backfill.rounds import Next, Turn
 from proxy.backfill.session import Session, find_key
-from proxy.backfill.sqlstate import belongs_to_a_row
-from proxy.backfill.throttle import BatchSize
-from proxy.backfill.walk import BadRow, Cursor, Met, Step, walk
+from proxy.backfill.throttle import LEAST_ROWS, START_ROWS, BatchSize
 from proxy.database import Connection
-from rules.batches import Key, batch_sql, count_sql, next_key_sql, one_row_sql
 from rules.migration import Migration
 from rules.phases import RowState
 
+T = TypeVar("T")
 OnProgress = Callable[[Progress], None]
 StillWanted = Callable[[Connection], Awaitable[bool]]
 
-_ASK_EVERY_SECONDS = 1.0
+_LOOK_EVERY_SECONDS = 0.5
+#: While another worker has the last range, or scans.
+_WAIT_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class StateResult:
 
     Attributes:
         rows: converted by this run.
-        bad: rows that cannot be converted, as (`id=7`, PostgreSQL's error); they are left as they are.
+        bad: rows that cannot be converted, as (`id=7`, PostgreSQL's error), the first of them; they are as they were.
         complete: a scan found no row in the state. False with no bad rows means that the phase moved on meanwhile.
     """
 
@@ -51,124 +54,135 @@ async def empty_state(
     *,
     on_progress: OnProgress = lambda _: None,
     still_wanted: StillWanted | None = None,
-    keep_progress: bool = True,
+    exact: bool = False,
 ) -> StateResult:
     """Convert every row in `state` to `both`, beside live writers, until a scan finds none.
 
-    Safe to run at any time, in any phase, by any number of workers: each batch is one READ COMMITTED statement
+    Safe to run at any time, in any phase, by any number of workers at once: each batch is one READ COMMITTED statement
     that computes from the rows it locks.
 
     Args:
-        still_wanted: asked once a second; a False ends the run.
-        keep_progress: commit the cursor with each batch in `pgjanus.backfills` (needs the control schema).
+        still_wanted: asked about twice a second; a False ends the run.
+        exact: count the rows first, instead of estimating them from a sample.
 
     Raises:
         asyncpg.PostgresError: the conversion cannot work at all (a missing column or function, no privilege).
         TooManyBadRows: the expression is to blame, not the rows.
     """
-    started = time.monotonic()
-    connection = await session.connection()
-    key = await find_key(connection, migration)
-    total: int = await connection.fetchval(count_sql(migration.table, state))
-    if total == 0:
-        if keep_progress:
-            await stored.end(connection, migration.name, state, None)
-        return StateResult(migration.name, state, 0, time.monotonic() - started, (), complete=True)
-    before = stored.Stored(None, 0)
-    if keep_progress:
-        await stored.begin(connection, migration.name, state, total)
-        before = await stored.load(connection, migration.name, state)
-    meter = Meter(migration.name, state, before.rows_done, before.rows_done + total)
-    run = _Run(migration, state, key, meter, on_progress, keep_progress)
-    size = BatchSize(migration.backfill.batch_target_ms)
-    cursor, wait, wanted, left = before.cursor, False, True, total
-    bad: list[BadRow] = []
-    asked = started
-
-    async def after(_: Met, next_size: BatchSize, __: float) -> bool:
-        nonlocal asked, wanted, size
-        size = next_size
-        meter.batch_size = size.rows
-        on_progress(meter.report("converting"))
-        if time.monotonic() - asked > _ASK_EVERY_SECONDS:
-            connection = await session.connection()
-            await _let_replicas_catch_up(connection, migration, lambda why: on_progress(meter.report(why)))
-            if still_wanted is not None:
-                wanted = await still_wanted(connection)
-            asked = time.monotonic()
-        return wanted
-
-    while left and wanted:
-        bad = (await walk(session, run.step(wait=wait), cursor, size, after)).bad
-        left = await (await session.connection()).fetchval(count_sql(migration.table, state))
-        if left <= len(bad):
-            break
-        # The first pass goes around rows that somebody has locked, and around rows that appear behind it. Later ones
-        # begin at the top and wait for the lockers.
-        cursor, wait = None, True
-
-    complete = left == 0
-    failed = tuple((key.describe(row.key), row.error) for row in bad)
-    if keep_progress and wanted:
-        error = None if complete else f"{len(failed)} rows cannot be converted, such as {' : '.join(failed[0])}"
-        await stored.end(await session.connection(), migration.name, state, error)
-    on_progress(
-        meter.report("done" if complete else f"{len(failed)} rows cannot be converted" if failed else "stopped")
-    )
-    return StateResult(migration.name, state, meter.rows, time.monotonic() - started, failed, complete)
+    key = await find_key(await session.connection(), migration)
+    run = _Run(session, Job(migration, state, key), on_progress, still_wanted, exact)
+    return await run.to_the_end()
 
 
-_LAG = "SELECT coalesce(max(extract(epoch FROM replay_lag)) * 1000, 0)::float8 FROM pg_stat_replication"
-
-
-async def _let_replicas_catch_up(connection: Connection, migration: Migration, pause: Callable[[str], None]) -> None:
-    """Wait while a replica is more than `max_lag` behind; without the right to see that, nobody is behind."""
-    while (lag_ms := await connection.fetchval(_LAG)) > migration.backfill.max_lag_ms:
-        pause(f"waiting for a replica that is {lag_ms / 1000:.1f} s behind")
-        await asyncio.sleep(_ASK_EVERY_SECONDS / 2)
-
-
-@dataclass(slots=True)
 class _Run:
-    migration: Migration
-    state: RowState
-    key: Key
-    meter: Meter
-    on_progress: OnProgress
-    keep_progress: bool
+    def __init__(
+        self,
+        session: Session,
+        job: Job,
+        on_progress: OnProgress,
+        still_wanted: StillWanted | None,
+        exact: bool,
+    ) -> None:
+        self._session = session
+        self._job = job
+        self._meter = Meter(job)
+        self._on_progress = on_progress
+        self._still_wanted = still_wanted
+        self._exact = exact
+        self._wanted = True
+        self._looked_at = float("-inf")
+        self._size = BatchSize(job.migration.backfill.batch_target_ms)
 
-    def step(self, *, wait: bool) -> Step:
-        async def take(connection: Connection, cursor: Cursor | None, rows: int) -> Met:
-            sql = batch_sql(self.migration, self.key, self.state, after=cursor is not None, wait=wait)
-            async with connection.transaction():
-                found = await connection.fetchrow(sql, rows, *(cursor or ()))
-                assert found is not None
-                met, done, last = found
-                if last and self.keep_progress:
-                    await stored.advance(connection, self.migration.name, self.state, done, last)
-            self.meter.rows += done
-            return Met(met, tuple(last) if last else None)
+    async def to_the_end(self) -> StateResult:
+        started = time.monotonic()
+        seen: int | None = None
+        wait_round: int | None = None
+        while True:
+            turn = await self._turn(seen)
+            if turn.next in (Next.DONE, Next.FAILED) or not self._wanted:
+                break
+            if turn.next is Next.WAIT:
+                await asyncio.sleep(_WAIT_SECONDS)
+                continue
+            if seen is not None and turn.round != seen:
+                # The first round of a run goes around rows that somebody has locked. Later ones wait for the lockers,
+                # a few rows at a time, since those that are locked already are kept meanwhile.
+                wait_round = turn.round
+                self._size = BatchSize(self._size.target_ms, LEAST_ROWS)
+            seen, self._meter.rows_total = turn.round, turn.total
+            rows = self._meter.rows
+            await self._round(wait=turn.round == wait_round)
+            if self._wanted and self._meter.rows == rows:
+                await asyncio.sleep(_WAIT_SECONDS)
+        return await self._result(turn, time.monotonic() - started)
 
-        async def blame(connection: Connection, cursor: Cursor | None) -> Met | BadRow:
-            async with connection.transaction():
-                sql = next_key_sql(self.migration, self.key, self.state, after=cursor is not None, wait=wait)
-                last = await connection.fetchval(sql, *(cursor or ()))
-                if last is None:
-                    return Met(0, None)
-                row = tuple(last)
-                try:
-                    async with connection.transaction():
-                        await connection.execute(one_row_sql(self.migration, self.key, self.state), *row)
-                except asyncpg.PostgresError as error:
-                    if not belongs_to_a_row(error):
-                        raise
-                    return BadRow(row, " ".join(str(error).split()))
-                if self.keep_progress:
-                    await stored.advance(connection, self.migration.name, self.state, 1, row)
-            self.meter.rows += 1
-            return Met(1, row)
+    async def _turn(self, seen: int | None) -> Turn:
+        async def work(connection: Connection) -> Turn:
+            await self._between(connection)
+            if seen is not None:
+                await self._say(connection, Status.VERIFYING, "looking for rows that are left")
+            return await rounds.turn(connection, self._job, seen=seen, exact=self._exact)
 
-        def pause(why: str) -> None:
-            self.on_progress(self.meter.report(why))
+        return await self._patiently(work)
 
-        return Step(take, blame, pause)
+    async def _patiently(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """One piece of work, tried again like a batch."""
+        found: list[T] = []
+
+        async def take(connection: Connection, _: int = 1) -> Met:
+            found.append(await work(connection))
+            return Met(0, None)
+
+        async def once(*_: object) -> bool:
+            return False
+
+        await drive(self._session, Step(take, take, self._pause), BatchSize(0), once)
+        return found[-1]
+
+    async def _round(self, *, wait: bool) -> None:
+        converter = Converter(self._job, self._meter, wait)
+        step = Step(converter.take, converter.blame, self._pause, self._between)
+        self._size = await drive(self._session, step, self._size, self._after)
+        if self._size.rows < START_ROWS and not wait:
+            self._size = BatchSize(self._size.target_ms, START_ROWS)
+
+    async def _after(self, _: Met | BadRow, size: BatchSize, __: float) -> bool:
+        self._meter.batch_size = size.rows
+        self._meter.status = Status.RUNNING
+        self._on_progress(self._meter.report("converting"))
+        return self._wanted
+
+    async def _between(self, connection: Connection) -> None:
+        """A look around, twice a second."""
+        if time.monotonic() - self._looked_at < _LOOK_EVERY_SECONDS:
+            return
+        self._looked_at = time.monotonic()
+        if self._still_wanted is not None:
+            self._wanted = await self._still_wanted(connection)
+        if self._meter.rows_total:
+            await self._say(connection, Status.RUNNING, "")
+
+    async def _say(self, connection: Connection, status: Status, reason: str) -> None:
+        self._meter.status, self._meter.reason = status, reason
+        await publish(connection, self._meter)
+
+    def _pause(self, why: str) -> None:
+        self._on_progress(self._meter.report(why))
+
+    async def _result(self, turn: Turn, seconds: float) -> StateResult:
+        job, complete = self._job, turn.next is Next.DONE
+        if complete and turn.round == 0:
+            return StateResult(job.migration.name, job.state, 0, seconds, (), complete=True)
+
+        async def work(connection: Connection) -> tuple[tuple[str, str], ...]:
+            bad = await bad_rows.named(connection, job) if turn.next is Next.FAILED else ()
+            status = Status.DONE if complete else Status.FAILED if bad else Status.PENDING
+            await self._say(connection, status, "" if complete else words(bad))
+            return bad
+
+        def words(bad: tuple[tuple[str, str], ...]) -> str:
+            return "done" if complete else f"{len(bad)} rows cannot be converted" if bad else "stopped"
+
+        bad = await self._patiently(work)
+        self._on_progress(self._meter.report(words(bad)))
+        return StateResult(job.migration.name, job.state, self._meter.rows, seconds, bad, complete)

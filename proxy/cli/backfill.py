@@ -24,8 +24,9 @@ _MOST_BAD_ROWS_SHOWN = 50
 @common.database_url_option
 @click.option("--once", is_flag=True, help="Without MIGRATION: do what is to be done now for all of them, and exit.")
 @click.option("--dry-run", is_flag=True, help="Convert one batch, show up to ten rows of it, and roll it back.")
+@click.option("--exact", is_flag=True, help="Count the rows to do first, instead of estimating them from a sample.")
 @common.json_option
-def command(migration: str | None, database_url: str, once: bool, dry_run: bool, as_json: bool) -> None:
+def command(migration: str | None, database_url: str, once: bool, dry_run: bool, exact: bool, as_json: bool) -> None:
     """Convert the rows that were there before, beside live traffic.
 
     With MIGRATION it ends when nothing is left in the row state that a neighbouring phase forbids. Without, it serves
@@ -38,6 +39,7 @@ def command(migration: str | None, database_url: str, once: bool, dry_run: bool,
                 migration,
                 once=once,
                 dry_run=dry_run,
+                exact=exact,
                 on_progress=display.show,
                 on_error=lambda message: click.echo(f"pgjanus: {message}", err=True),
             )

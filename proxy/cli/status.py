@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from proxy.backfill.report import BackfillReport
 from proxy.cli.common import database_url_option, json_option, print_json, run
 from proxy.database import connect
 from proxy.ladder.status import MigrationStatus, Status, read_status
@@ -69,7 +70,29 @@ def _migration_lines(migration: MigrationStatus) -> list[str]:
         percent = "" if index.percent is None else f" {index.percent:.0f} %"
         shown.append(f"  index {index.name}: {index.state}{percent}, {index.bytes / 1_048_576:,.1f} MB")
     for backfill in migration.backfills:
-        percent = "" if backfill.percent is None else f" ({backfill.percent:.0f} %)"
-        error = f", {backfill.error}" if backfill.error else ""
-        shown.append(f"  backfill of row state {backfill.empties}: {backfill.rows_done:,} rows{percent}{error}")
+        shown += _backfill_lines(backfill)
+    return shown
+
+
+def _backfill_lines(backfill: BackfillReport) -> list[str]:
+    percent = "" if backfill.percent is None else f" ({backfill.percent:.0f} %)"
+    pace = f", {backfill.rows_per_s:,.0f} rows/s" if backfill.workers else ""
+    left = f", {backfill.eta_s:,.0f} s left" if backfill.eta_s is not None else ""
+    reason = f": {backfill.reason}" if backfill.reason else ""
+    shown = [
+        f"  backfill of row state {backfill.empties}: {backfill.rows_done:,} rows{percent}{pace}{left},"
+        f" {backfill.status}{reason}"
+    ]
+    if not backfill.done and any(backfill.ranges.values()):
+        shown.append("    ranges: " + ", ".join(f"{n} {state}" for state, n in backfill.ranges.items() if n))
+    if len(backfill.workers) > 1:
+        shown += [
+            f"    worker {w.host} pid {w.pid}: {w.rows_per_s:,.0f} rows/s, {w.batch_rows:,} rows a batch, {w.status}"
+            + (f": {w.reason}" if w.reason else "")
+            for w in backfill.workers
+        ]
+    if backfill.waited_s:
+        shown.append("    waited: " + ", ".join(f"{s:,.1f} s for {cause}" for cause, s in backfill.waited_s.items()))
+    if backfill.bad_rows:
+        shown.append(f"    {backfill.bad_rows:,} rows cannot be converted: table pgjanus.backfill_bad_rows has them")
     return shown

@@ -171,8 +171,10 @@ async def _backfill_rate(url: str) -> int:
     connection = await asyncpg.connect(url)
     try:
         rate = await connection.fetchval(
-            "SELECT rows_done / greatest(extract(epoch FROM updated_at - started_at), 0.001)"
-            " FROM pgjanus.backfills WHERE migration = $1 AND state = 'old'",
+            "SELECT (SELECT sum(rows_done) FROM pgjanus.backfill_ranges r"
+            "         WHERE r.migration = b.migration AND r.state = b.state)"
+            " / greatest(extract(epoch FROM updated_at - started_at), 0.001)"
+            " FROM pgjanus.backfills b WHERE migration = $1 AND state = 'old'",
             _MIGRATION,
         )
     finally:
@@ -222,7 +224,8 @@ async def _progress(connection: asyncpg.Connection) -> tuple[str, int, int]:
     if await connection.fetchval("SELECT to_regclass('pgjanus.backfills')") is None:
         return ("", 0, 0)
     row = await connection.fetchrow(
-        "SELECT m.phase, b.rows_done, b.rows_total FROM pgjanus.migrations m"
+        "SELECT m.phase, b.rows_total, (SELECT sum(rows_done)::int8 FROM pgjanus.backfill_ranges r"
+        " WHERE r.migration = b.migration AND r.state = b.state) AS rows_done FROM pgjanus.migrations m"
         " LEFT JOIN pgjanus.backfills b ON b.migration = m.name AND b.state = 'old' WHERE m.name = $1",
         _MIGRATION,
     )

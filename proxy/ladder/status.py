@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from proxy import leases, registry
+from proxy.backfill.report import BackfillReport, read_backfills
 from proxy.database import Connection
 from proxy.ladder.gates import constraint_is_valid
 from proxy.leases import ProxyRow
@@ -18,23 +19,6 @@ from rules.phases import HIDDEN_PREFIX, STATE_COLUMN, RowState
 #: Up to that size rows are counted; a larger table is sampled.
 _COUNT_UP_TO_BYTES = 64 * 1024 * 1024
 _SAMPLE_BYTES = 16 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class BackfillStatus:
-    """How far the worker is with one row state."""
-
-    empties: str
-    rows_done: int
-    rows_total: int | None
-    done: bool
-    error: str | None
-
-    @property
-    def percent(self) -> float | None:
-        if self.done:
-            return 100.0
-        return min(100.0, 100.0 * self.rows_done / self.rows_total) if self.rows_total else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +45,7 @@ class MigrationStatus:
     gates: dict[str, str]
     rows: dict[str, int] | None
     rows_are_exact: bool
-    backfills: tuple[BackfillStatus, ...]
+    backfills: tuple[BackfillReport, ...]
     held: bool
     indexes: tuple[IndexStatus, ...] = ()
 
@@ -117,10 +101,6 @@ async def _migration(connection: Connection, row: MigrationRow) -> MigrationStat
             valid = await constraint_is_valid(connection, row.table_oid, gate_name(state))
             gates[state.value] = words[valid]
         counts, exact = await _count_rows(connection, row)
-    backfills = await connection.fetch(
-        "SELECT state, rows_done, rows_total, done, error FROM pgjanus.backfills WHERE migration = $1 ORDER BY state",
-        row.name,
-    )
     return MigrationStatus(
         name=row.name,
         table=str(row.table),
@@ -130,9 +110,7 @@ async def _migration(connection: Connection, row: MigrationRow) -> MigrationStat
         gates=gates,
         rows=counts,
         rows_are_exact=exact,
-        backfills=tuple(
-            BackfillStatus(b["state"], b["rows_done"], b["rows_total"], b["done"], b["error"]) for b in backfills
-        ),
+        backfills=await read_backfills(connection, row.name),
         held=row.hold_until is not None,
         indexes=await _indexes(connection, row) if row.is_active else (),
     )

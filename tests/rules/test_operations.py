@@ -11,9 +11,10 @@ import pytest
 from rules.catalog import Column, Relation, TableName
 from rules.changes import ColumnChange, Expression
 from rules.loader import load_text
-from rules.migration import BackfillSettings, Guard, Migration, OnUnsupported
+from rules.migration import Guard, Migration, OnUnsupported
 from rules.operations import OPERATIONS
 from rules.operations.base import DefinitionError
+from rules.pace import BackfillSettings
 from rules.phases import STATE_COLUMN, Strategy
 
 ROOT = Path(__file__).parents[2]

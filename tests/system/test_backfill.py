@@ -16,9 +16,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from proxy.backfill import ranges
+from proxy.backfill.drive import TooManyBadRows
 from proxy.backfill.progress import Progress
 from proxy.backfill.runner import BackfillResult, run
-from proxy.backfill.walk import TooManyBadRows
 from rules.errors import PgjanusError
 from tests.conftest import ALL_SERVERS, Database
 from tests.system.expanded import SPLIT, USERS, change_type, expand, set_phase
@@ -62,8 +63,10 @@ def test_every_row_gets_the_other_format_and_untouched_columns_stay(database: Da
     assert value(db, "SELECT count(*) FROM users WHERE note = 'n'") == 3000
     assert reports[-1].state == "done"
     assert (reports[-1].rows_done, reports[-1].rows_total) == (3000, 3000)
-    stored = db.execute("SELECT state, cursor, rows_done, done FROM pgjanus.backfills").fetchall()
-    assert stored == [("old", None, 3000, True)]
+    stored = db.execute(
+        "SELECT b.state, r.rows_done, b.rows_total, b.done, r.done FROM pgjanus.backfills b, pgjanus.backfill_ranges r"
+    )
+    assert stored.fetchall() == [("old", 3000, 3000, True, True)]
 
 
 def test_downwards_new_rows_get_their_old_format_back(database: Database) -> None:
@@ -118,7 +121,8 @@ def _language(db: psycopg.Connection[Any]) -> str:
 
 
 @pytest.mark.parametrize("kind", KEYS)
-def test_keys_of_every_kind(database: Database, kind: str) -> None:
+def test_keys_of_every_kind_are_cut_into_ranges(database: Database, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranges, "ROWS_PER_RANGE", 300)
     columns, values = KEYS[kind]
     db = database.connect()
     db.execute("CREATE TYPE mood AS ENUM ('ok', 'sad')")
@@ -132,6 +136,8 @@ def test_keys_of_every_kind(database: Database, kind: str) -> None:
 
     assert (result.complete, result.rows) == (True, 2300)
     assert len(batches) > 2
+    # Without a key they are cut at blocks, and there are not many.
+    assert value(db, "SELECT count(*) FROM pgjanus.backfill_ranges WHERE rows_done > 0") >= 6
     assert value(db, "SELECT count(*) FROM t WHERE _pgjanus_v IS DISTINCT FROM v::int OR _pgjanus_state < 4") == 0
 
 
@@ -359,17 +365,17 @@ def test_a_killed_worker_is_continued_from_its_cursor(database: Database) -> Non
     command = [sys.executable, "-m", "proxy", "backfill", "split_name", "--database-url", database.url]
     kills = 0
     for _ in range(3):
-        done = value(db, "SELECT coalesce(sum(rows_done), 0) FROM pgjanus.backfills")
+        done = value(db, "SELECT coalesce(sum(rows_done), 0) FROM pgjanus.backfill_ranges")
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as worker:
             deadline = time.monotonic() + 30
             while worker.poll() is None and time.monotonic() < deadline:
-                if value(db, "SELECT coalesce(sum(rows_done), 0) FROM pgjanus.backfills") > done + 500:
+                if value(db, "SELECT coalesce(sum(rows_done), 0) FROM pgjanus.backfill_ranges") > done + 500:
                     break
                 time.sleep(0.002)
             worker.send_signal(signal.SIGKILL)
         _wait_for_no_worker(db)
         kills += worker.returncode == -signal.SIGKILL
-        ((cursor, done, over),) = db.execute("SELECT cursor, rows_done, done FROM pgjanus.backfills").fetchall()
+        ((cursor, done, over),) = db.execute("SELECT cursor, rows_done, done FROM pgjanus.backfill_ranges").fetchall()
         assert not over
         converted = value(db, "SELECT count(*) FROM users WHERE _pgjanus_state >= 4")
         assert converted == done, "the cursor and the rows were not committed together"
@@ -381,7 +387,7 @@ def test_a_killed_worker_is_continued_from_its_cursor(database: Database) -> Non
     assert result["complete"]
     assert result["rows"] == 20_000 - done
     assert value(db, WRONG) == 0
-    assert db.execute("SELECT rows_done, done FROM pgjanus.backfills").fetchone() == (20_000, True)
+    assert db.execute("SELECT rows_done, done FROM pgjanus.backfill_ranges").fetchone() == (20_000, True)
 
 
 WORKERS = "FROM pg_stat_activity WHERE application_name = 'pgjanus backfill' AND datname = current_database()"

@@ -1,0 +1,109 @@
+"""One batch: claim a range, convert rows of it, move its cursor, commit. And one row, when a batch fails on one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import asyncpg
+
+from proxy.backfill import bad_rows, ranges
+from proxy.backfill.drive import BadRow, Met, TooManyBadRows, one_line
+from proxy.backfill.progress import Meter
+from proxy.backfill.ranges import Claim, Job
+from proxy.backfill.sqlstate import belongs_to_a_row
+from proxy.database import Connection
+from rules.batches import batch_sql, next_key_sql, one_row_sql
+
+#: From so many bad rows on it is asked whether they are the rule rather than the exception.
+_BAD_ROWS = 1000
+_BAD_SHARE = 0.1
+
+
+@dataclass(slots=True)
+class Converter:
+    """What one worker does in one round, batch by batch.
+
+    `wait`: wait for rows that somebody has locked, instead of going around them.
+    """
+
+    job: Job
+    meter: Meter
+    wait: bool = False
+    _last: int | None = None
+    _bad: int = 0
+
+    async def take(self, connection: Connection, rows: int) -> Met | None:
+        """Up to so many rows of one range; None if no range can be had."""
+        async with connection.transaction():
+            claimed = await self._claim(connection)
+            if claimed is None:
+                return None
+            sql = batch_sql(
+                self.job.migration,
+                self.job.key,
+                self.job.state,
+                after=claimed.cursor is not None,
+                until=claimed.high is not None,
+                wait=self.wait,
+            )
+            found = await connection.fetchrow(sql, rows, *(claimed.cursor or ()), *(claimed.high or ()))
+            assert found is not None
+            met, done, last = found
+            cursor = tuple(last) if last else None
+            await ranges.advance(connection, self.job, claimed, rows=done, cursor=cursor, done=met < rows)
+        self._note(claimed, done, ended=met < rows)
+        return Met(met, cursor)
+
+    async def blame(self, connection: Connection) -> Met | BadRow | None:
+        """Exactly one row: convert it, or list it as one that cannot be."""
+        async with connection.transaction():
+            claimed = await self._claim(connection)
+            if claimed is None:
+                return None
+            sql = next_key_sql(
+                self.job.migration,
+                self.job.key,
+                self.job.state,
+                after=claimed.cursor is not None,
+                until=claimed.high is not None,
+                wait=self.wait,
+            )
+            found = await connection.fetchval(sql, *(claimed.cursor or ()), *(claimed.high or ()))
+            if found is None:
+                await ranges.advance(connection, self.job, claimed, rows=0, cursor=None, done=True)
+                self._note(claimed, 0, ended=True)
+                return Met(0, None)
+            row = tuple(found)
+            error = await self._convert_one(connection, row)
+            if error is not None:
+                await bad_rows.record(connection, self.job, row, error, round_=claimed.round, outcome=None)
+            done = error is None
+            await ranges.advance(
+                connection, self.job, claimed, rows=int(done), cursor=row, done=False, bad=int(not done)
+            )
+        self._note(claimed, done, ended=False)
+        if error is None:
+            return Met(1, row)
+        self._bad += 1
+        found = BadRow(row, one_line(error))
+        if self._bad > _BAD_ROWS and self._bad > _BAD_SHARE * (self.meter.rows + self._bad):
+            raise TooManyBadRows([found], self._bad)
+        return found
+
+    async def _claim(self, connection: Connection) -> Claim | None:
+        return await ranges.claim(connection, self.job, self._last)
+
+    async def _convert_one(self, connection: Connection, row: tuple[str, ...]) -> asyncpg.PostgresError | None:
+        try:
+            async with connection.transaction():
+                await connection.execute(one_row_sql(self.job.migration, self.job.key, self.job.state), *row)
+        except asyncpg.PostgresError as error:
+            if not belongs_to_a_row(error):
+                raise
+            return error
+        return None
+
+    def _note(self, claimed: Claim, rows: int, *, ended: bool) -> None:
+        """After the commit."""
+        self._last = None if ended else claimed.number
+        self.meter.count(rows)
