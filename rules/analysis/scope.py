@@ -309,7 +309,7 @@ class Analyser(FromItems):
             items = [StarItem(entry)] if entry is not None else []
             if entry is None:
                 return [None]
-        if any(i.entry is not None and i.entry.managed for i in items):
+        if any(entry.managed for i in items for entry in i.entries):
             items = [i if i.entry is not None else self._merged_item(i, level, start) for i in items]
             self.result.stars.append(Star(start, end, self._source.location(reference), tuple(items)))
         return star_outputs(items)

@@ -59,6 +59,13 @@ class StarItem:
     column: str = ""
     merged: Merged | None = None
 
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The members of FROM that it comes from."""
+        if self.entry is not None:
+            return (self.entry,)
+        return tuple(entry for entry, _ in self.merged.sources) if self.merged is not None else ()
+
 
 @dataclass(frozen=True, slots=True)
 class Star:

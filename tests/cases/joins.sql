@@ -188,3 +188,9 @@ SELECT u.a, u.ctid IS NULL FROM users u (a) ORDER BY u.a FOR UPDATE OF u
 SELECT id FROM orders WHERE EXISTS (SELECT 1 FROM users u (a) WHERE id = a) ORDER BY id
 
 SELECT age FROM orders, users u (a, b, c) WHERE user_id = a ORDER BY orders.id
+
+SELECT * FROM users NATURAL JOIN users u2
+
+SELECT count(*) FROM (SELECT * FROM users NATURAL FULL JOIN users u2) AS s
+
+SELECT * FROM (SELECT id, age FROM users) a NATURAL JOIN (SELECT id, age FROM users) b
