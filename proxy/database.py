@@ -100,7 +100,9 @@ SELECT c.oid::int8, n.nspname, c.relname, c.relkind::text, c.reltype::int8 AS ro
                  'columns', (SELECT json_agg(a.attname ORDER BY k.at)
                                FROM unnest(x.conkey) WITH ORDINALITY k(attnum, at), pg_attribute a
                               WHERE a.attrelid = c.oid AND a.attnum = k.attnum)))
-          FROM pg_constraint x WHERE x.conrelid = c.oid AND x.contype IN ('p', 'u', 'x'))::text AS constraints
+          FROM pg_constraint x WHERE x.conrelid = c.oid AND x.contype IN ('p', 'u', 'x'))::text AS constraints,
+       CASE WHEN c.relispartition THEN (SELECT i.inhparent::int8 FROM pg_inherits i WHERE i.inhrelid = c.oid) END
+         AS parent
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind IN ('r', 'v', 'm', 'f', 'p') AND {_OURS}"""
 
@@ -124,7 +126,7 @@ SELECT c.oid::int8 AS relation, a.attname::text AS name, a.attnum::int4 AS attnu
 # The relations of the system schemas, in the form of the two above; they have no defaults.
 _SYSTEM_RELATIONS = """
 SELECT c.oid::int8, n.nspname, c.relname, c.relkind::text, NULL::text[] AS primary_key, c.reltype::int8 AS row_type,
-       NULL::text AS constraints
+       NULL::text AS constraints, NULL::int8 AS parent
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind IN ('r', 'v') AND n.nspname IN ('pg_catalog', 'information_schema')"""
 
@@ -269,6 +271,7 @@ def _build(
             columns=tuple(sorted(by_relation[r["oid"]], key=lambda c: c.attnum)),
             primary_key=tuple(r["primary_key"] or ()),
             row_type=r["row_type"],
+            parent=r["parent"],
             constraints=tuple(
                 Constraint(**{**c, "columns": tuple(c["columns"] or ())}) for c in json.loads(r["constraints"] or "[]")
             ),

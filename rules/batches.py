@@ -58,9 +58,13 @@ class KeyColumn:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """Columns that identify a row and whose order an index gives. A cursor is a tuple of their values as text."""
+    """Columns that identify a row and whose order an index gives. A cursor is a tuple of their values as text.
+
+    `of_partitions`: rows of a partitioned table, whose places are told apart only within one partition.
+    """
 
     columns: tuple[KeyColumn, ...]
+    of_partitions: bool = False
 
     @property
     def is_physical(self) -> bool:
@@ -169,7 +173,7 @@ def batch_sql(migration: Migration, key: Key, state: RowState, *, after: bool, u
     a row that was moved between snapshot and lock is met and not done. With `wait` it is found by its key.
     """
     table = quote_table(migration.table)
-    by = key if wait else PHYSICAL_KEY
+    by = key if wait or key.of_partitions else PHYSICAL_KEY
     columns = ", ".join(dict.fromkeys([*_key(key, "t"), *_key(by, "t")]))
     where = _within(key, state, 2, after=after, until=until)
     return (

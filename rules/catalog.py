@@ -66,7 +66,8 @@ class Constraint:
 class Relation:
     """A table, view, materialized view, foreign or partitioned table, with its columns in attnum order.
 
-    `row_type` is the OID of the type of its rows.
+    `row_type` is the OID of the type of its rows, `parent` the OID of the table that this
+    one is a partition of.
     """
 
     oid: int
@@ -76,6 +77,11 @@ class Relation:
     primary_key: tuple[str, ...] = ()
     row_type: int = 0
     constraints: tuple[Constraint, ...] = ()
+    parent: int | None = None
+
+    @property
+    def is_partitioned(self) -> bool:
+        return self.kind == "p"
 
     def column(self, name: str) -> Column | None:
         return next((c for c in self.columns if c.name == name), None)
@@ -105,6 +111,16 @@ class Catalog:
     row_takers: frozenset[str] = frozenset()
     own_row_takers: frozenset[str] = frozenset()
     database: str = ""
+
+    def partitions_of(self, oid: int) -> tuple[Relation, ...]:
+        """The partitions of that table, theirs, and so on, in no particular order."""
+        found: list[Relation] = []
+        level = {oid}
+        while level:
+            below = [r for r in self.relations.values() if r.parent in level]
+            found += below
+            level = {r.oid for r in below if r.is_partitioned}
+        return tuple(found)
 
     def schemas_of(self, name: str) -> tuple[str, ...]:
         """The schemas that hold a relation of this bare name, sorted."""

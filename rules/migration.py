@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from rules.catalog import Column, Relation, TableName
@@ -44,6 +44,14 @@ class ManagedTable:
     phase: Phase
     relation: Relation
     relaxed: frozenset[str] = frozenset()
+
+    def partition(self, relation: Relation) -> ManagedTable:
+        """The same migration over one partition: clients may name that as well."""
+        return replace(self, migration=replace(self.migration, table=relation.table), relation=relation)
+
+    @property
+    def is_partition(self) -> bool:
+        return self.relation.parent is not None
 
     @property
     def policy(self) -> Policy:

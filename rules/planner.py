@@ -14,6 +14,7 @@ from pglast.parser import ParseError, parse_sql_json
 from rules.analysis.names import Entry, Lookup
 from rules.analysis.scope import Analyser
 from rules.analysis.values import QUERIES, Analysis, refuse_rows
+from rules.catalog import TableName
 from rules.errors import FEATURE_NOT_SUPPORTED, SYNTAX_ERROR, UNDEFINED_COLUMN, Refusal
 from rules.introspection.rewriting import inner_query, reads_catalogs, rewrite_catalogs
 from rules.migration import Client, ManagedTable
@@ -91,7 +92,7 @@ def _plan(sql: str, snapshot: Snapshot, client: Client) -> Plan:
 
 
 def _all_names(snapshot: Snapshot) -> str:
-    return ", ".join(sorted(t.migration.name for t in snapshot.tables.values()))
+    return ", ".join(sorted({t.migration.name for t in snapshot.tables.values()}))
 
 
 def _too_deep(snapshot: Snapshot) -> Refuse:
@@ -190,7 +191,7 @@ class _Planner:
         """Whether a statement names a managed table as a table anywhere, CTE names of the same spelling included."""
         names = {t.name for t in self._lookup.snapshot.tables}
         if kind in ("DropStmt", "CommentStmt"):
-            return any(n in names for n in _object_names(node)) and self._named_table(node) is not None
+            return any(n in names for n in _object_names(node)) and self._named_tables(node) != []
         return any(body.get("relname") in names for key, body in walk({kind: node}) if "relname" in body)
 
     def _check_names(self, statement: Node) -> None:
@@ -281,23 +282,25 @@ class _Planner:
         return needed and mark_rows(self._source, self._edits, statement, self._lookup.client.shape)
 
     def _other(self, kind: str, node: Node) -> None:
-        table = self._named_table(node)
-        if table is not None:
+        tables = self._named_tables(node)
+        # The object of a comment is one; its other names are a schema's and a column's.
+        for table in tables[:1] if kind == "CommentStmt" else tables:
             self._touched.append(Entry(None, None, table))
             rewrite_other(self._source, self._edits, kind, node, table, self._lookup.client.shape, self._position(node))
 
-    def _named_table(self, node: Node) -> ManagedTable | None:
-        """The first managed table that a statement names (in a RangeVar, or in the object list of DROP and COMMENT)."""
+    def _named_tables(self, node: Node) -> list[ManagedTable]:
+        """The managed tables that a statement names (in a RangeVar, or in the object list of DROP and COMMENT)."""
         found: list[tuple[str | None, str]] = [
             (body.get("schemaname"), body["relname"]) for _, body in walk({"": node}) if "relname" in body
         ]
         names = _object_names(node)
         found += [(names[i - 1] if i else None, n) for i, n in enumerate(names)] + [(None, n) for n in names]
+        tables: dict[TableName, ManagedTable] = {}
         for schema, name in found:
             relation = self._lookup.relation(schema, name)
             if relation is not None and relation.table in self._lookup.snapshot.tables:
-                return self._lookup.snapshot.tables[relation.table]
-        return None
+                tables.setdefault(relation.table, self._lookup.snapshot.tables[relation.table])
+        return list(tables.values())
 
     def _position(self, node: Node) -> int:
         places = [self._source.location(body) for _, body in walk({"": node}) if "relname" in body]

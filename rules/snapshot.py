@@ -25,9 +25,12 @@ class Snapshot:
 
     def __post_init__(self) -> None:
         # U&"…" can spell a name in escapes, so its mere presence counts as a mention.
-        names = {_folded(t.name.replace('"', '""')) for t in self.tables}
+        names = {_spelled(t) for t in self.tables}
+        # Partitions are often called after their table: a text that names one of those mentions the table anyway.
+        roots = tuple(_spelled(t) for t, managed in self.tables.items() if not managed.is_partition)
+        names = {n for n in names if n in roots or not _mentions(n, roots)}
         object.__setattr__(self, "names", (*sorted(names), HIDDEN_PREFIX, 'u&"'))
-        used = {_folded(o.name) for t in self.tables.values() for o in used_objects(t)}
+        used = {_folded(o.name) for t in self.tables.values() if not t.is_partition for o in used_objects(t)}
         object.__setattr__(self, "definitions", (*_DEFINITIONS, *sorted(used)))
 
     def may_concern(self, sql: str, path: SearchPath = None) -> bool:
@@ -51,6 +54,11 @@ class Snapshot:
 _DEFINITIONS = ("schema", "owned", "pgjanus")
 #: One of these is in each of CATALOG_MENTIONS.
 _CATALOGS = ("pg_", "information_schema")
+
+
+def _spelled(table: TableName) -> str:
+    """As in a text, between quotes or not."""
+    return _folded(table.name.replace('"', '""'))
 
 
 def _folded(text: str) -> str:

@@ -281,9 +281,9 @@ class MigrationSpec(Strict):
     def _misfits(self, relation: Relation) -> Iterator[Problem]:
         if relation.table != self.table:
             yield Problem(("table",), f"the migration is for {self.table}, not for {relation.table}")
-        if relation.kind != "r":
+        if relation.kind not in ("r", "p"):
             kind = _KINDS.get(relation.kind, "not a table")
-            yield Problem(("table",), f"{self.table} is {kind}: only plain tables can be migrated yet")
+            yield Problem(("table",), f"{self.table} is {kind}: only plain and partitioned tables can be migrated")
         gone = {part.name for _, operation in self._operations() for part in operation.old_parts()}
         stays = any(c.name not in gone and not c.name.startswith(HIDDEN_PREFIX) for c in relation.columns)
         if not stays and not any(operation.new_parts() for _, operation in self._operations()):
@@ -307,7 +307,6 @@ class MigrationSpec(Strict):
 
 
 _KINDS = {
-    "p": "a partitioned table",
     "v": "a view",
     "m": "a materialized view",
     "f": "a foreign table",

@@ -51,7 +51,8 @@ def case_files() -> list[str]:
         if p.name not in _NO_CASES
         and not p.name.startswith("schema_")
         and not p.with_suffix(".yaml").exists()
-        and p.parent.name != "introspection"  # of another table: see tests/system/test_introspection.py
+        # Those of other tables are run by tests/system/test_introspection.py and tests/system/test_partitions.py.
+        and p.parent.name not in ("introspection", "partitions")
     )
 
 
@@ -350,8 +351,13 @@ def _shown(answer: Answer) -> str:
 
 
 @contextmanager
-def open_twins(server: PostgresServer) -> Iterator[Callable[[Phase, Shape], Twin]]:
-    """A factory of twins on `server`; their databases are dropped at the end."""
+def open_twins(
+    server: PostgresServer, alter: Callable[[str], str] = lambda schema: schema, *, prefix: str = ""
+) -> Iterator[Callable[[Phase, Shape], Twin]]:
+    """A factory of twins on `server`; their databases are dropped at the end.
+
+    `alter` makes other tables of the schema's text, in databases whose names begin with `prefix`.
+    """
     made: list[tuple[str, psycopg.Connection[Any]]] = []
     directs: dict[Shape, tuple[psycopg.Connection[Any], dict[Case, Transcript]]] = {}
     with psycopg.connect(server.url("postgres"), autocommit=True) as admin:
@@ -361,16 +367,16 @@ def open_twins(server: PostgresServer) -> Iterator[Callable[[Phase, Shape], Twin
             admin.execute(f"CREATE DATABASE {name}".encode())
             connection = psycopg.connect(server.url(name), autocommit=True)
             made.append((name, connection))
-            connection.execute((CASES / script).read_text().encode())
+            connection.execute(alter((CASES / script).read_text()).encode())
             return connection
 
         def make(phase: Phase, shape: Shape) -> Twin:
             label = policy_name(phase, shape).replace("-", "_")
             if shape not in directs:
-                directs[shape] = (open_database(f"twin_{shape.value}", f"schema_{shape.value}.sql"), {})
+                directs[shape] = (open_database(f"{prefix}twin_{shape.value}", f"schema_{shape.value}.sql"), {})
             direct, expected = directs[shape]
-            managed = open_database(f"managed_{label}", "schema_old.sql")
-            url = server.url(f"managed_{label}")
+            managed = open_database(f"{prefix}managed_{label}", "schema_old.sql")
+            url = server.url(f"{prefix}managed_{label}")
             catalog = read_catalog(url)
             specs = [load_file(CASES / f"{t}.yaml") for t in ("users", "items")]
             if phase.expanded:
@@ -382,6 +388,8 @@ def open_twins(server: PostgresServer) -> Iterator[Callable[[Phase, Shape], Twin
             for spec in specs:
                 relation = catalog.relations[spec.table]
                 tables[spec.table] = ManagedTable(spec.compile(relation), phase, relation)
+                parts = catalog.partitions_of(relation.oid)
+                tables |= {part.table: tables[spec.table].partition(part) for part in parts}
             return Twin(direct, managed, Snapshot(1, catalog, tables), shape, expected=expected)
 
         yield make

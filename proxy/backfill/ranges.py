@@ -152,8 +152,9 @@ async def _pages(connection: Connection, job: Job) -> int:
     # An empty table has one page, so that there is something to take a percentage of.
     return int(
         await connection.fetchval(
-            "SELECT greatest(1, pg_relation_size(format('%I.%I', $1::text, $2::text)::regclass)"
-            " / current_setting('block_size')::int8)",
+            "SELECT greatest(1, coalesce((SELECT sum(pg_relation_size(relid)) FROM pg_partition_tree(t.name)),"
+            " pg_relation_size(t.name)) / current_setting('block_size')::int8)"
+            " FROM (SELECT format('%I.%I', $1::text, $2::text)::regclass) AS t (name)",
             *(job.migration.table.schema, job.migration.table.name),
         )
     )

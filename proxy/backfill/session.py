@@ -105,13 +105,15 @@ async def find_key(connection: Connection, migration: Migration) -> Key:
         PgjanusError: there is no such table.
     """
     table = quote_table(migration.table)
-    if await connection.fetchval("SELECT to_regclass($1::text)", table) is None:
+    kind = await connection.fetchval("SELECT relkind::text FROM pg_class WHERE oid = to_regclass($1::text)", table)
+    if kind is None:
         raise PgjanusError(f"there is no table {migration.table} in this database")
     managed = [c.physical for change in migration.changes for c in (*change.old, *change.new)]
     found = await connection.fetchrow(_FIND_KEY, table, managed)
     if found is None:
         return PHYSICAL_KEY
-    return Key(tuple(KeyColumn(name, type_) for name, type_ in zip(found["names"], found["types"], strict=True)))
+    columns = tuple(KeyColumn(name, type_) for name, type_ in zip(found["names"], found["types"], strict=True))
+    return Key(columns, of_partitions=kind == "p")
 
 
 async def load_equality(connection: Connection, migration: Migration) -> dict[str, Equality]:

@@ -10,10 +10,10 @@ import click
 from proxy import registry
 from proxy.cli.common import database_url_option, json_option, print_json, run
 from proxy.database import Connection, connect, load_relation, server_version
-from proxy.installation import is_installed
 from proxy.ladder.grants import column_grants
 from proxy.ladder.indexes import find_transition
 from proxy.ladder.operator import LadderError
+from proxy.ladder.partitions import load_tree
 from rules.batches import converted
 from rules.changes import quote_table
 from rules.ddl.ladder import Rung, climb
@@ -46,7 +46,8 @@ async def _plan(file: str, url: str, as_json: bool) -> None:
         grants = await column_grants(connection, migration, relation)
         transition = await find_transition(connection, migration, relation)
         named = server_version(connection) >= _NAMES_NOT_NULL_FROM
-        rungs = climb(migration, relation, grants, transition, names_not_null=named)
+        tree = await load_tree(connection, relation.oid) if relation.is_partitioned else ()
+        rungs = climb(migration, relation, grants, transition, names_not_null=named, tree=tree)
         samples = await _samples(connection, migration) if not await _is_open(connection, spec.migration) else []
     finally:
         await connection.close()
@@ -57,7 +58,7 @@ async def _plan(file: str, url: str, as_json: bool) -> None:
 
 
 async def _is_open(connection: Connection, name: str) -> bool:
-    if not await is_installed(connection):
+    if not await registry.is_installed(connection):
         return False
     return any(row.name == name for row in (await registry.read_state(connection)).migrations)
 

@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from proxy.conversation.statements import Question
-from proxy.pins import ServerProcess
 from rules.errors import Refusal
 
 
@@ -22,16 +21,7 @@ class ToClient:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """New transactions are held: call `resume` when the control side says so of this process."""
-
-    process: ServerProcess | None
-
-
-@dataclass(frozen=True, slots=True)
-class Dismiss:
-    """The session cannot be served: tell the client why, and close."""
-
-    reason: str
+    """New transactions are held: call `resume` when the control side says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +40,7 @@ class Ask:
     question: Question
 
 
-Action = ToServer | ToClient | Hold | Ask | Dismiss | Refused
+Action = ToServer | ToClient | Hold | Ask | Refused
 
 
 @dataclass(slots=True)

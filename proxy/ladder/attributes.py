@@ -7,6 +7,7 @@ import asyncpg
 from proxy.database import Connection
 from proxy.ladder.gates import constraint_is_valid
 from proxy.ladder.operator import LadderError, Operator
+from proxy.ladder.partitions import ensure_everywhere
 from rules.changes import quote_identifier, quote_table
 from rules.ddl.attributes import Attribute, Kind, attributes
 from rules.ddl.statements import Lock, Statement, new_columns
@@ -78,6 +79,9 @@ async def _is_not_null(connection: Connection, table_oid: int, attribute: Attrib
 async def _ensure_index(operator: Operator, managed: ManagedTable, attribute: Attribute) -> bool:
     if await _index_is_valid(operator.connection, attribute):
         return False
+    if managed.relation.is_partitioned:
+        await ensure_everywhere(operator, managed, attribute)
+        return True
     # What a failed attempt left behind is invalid and still costs every write.
     for statement in (attribute.drop_in_background, attribute.add):
         await operator.patiently(str(attribute), managed.relation.oid, statement)

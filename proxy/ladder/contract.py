@@ -19,6 +19,7 @@ from proxy import registry
 from proxy.database import Connection
 from proxy.ladder.dependants import not_null_names
 from proxy.ladder.operator import LOCK_TIMEOUT_MS, LadderError, NotAcknowledged, Operator
+from proxy.ladder.partitions import name_parts
 from proxy.registry import MigrationRow
 from rules.ddl.attributes import name_new
 from rules.ddl.copying import copying_drop
@@ -96,6 +97,8 @@ async def _attempt(
         not_nulls = await not_null_names(connection, managed.relation.oid)
         for statement in name_new(managed.migration, taken, counterparts, not_nulls):
             await connection.execute(statement.sql)
+        if managed.relation.is_partitioned:
+            await name_parts(connection, managed.relation.oid, set(await _taken_names(connection, managed)))
         await registry.set_phase(connection, row, CONTRACTED)
         epoch = await registry.raise_epoch(connection)
         await registry.record(connection, row.name, row.phase, CONTRACTED, epoch)

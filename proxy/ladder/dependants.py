@@ -38,34 +38,39 @@ class Dependant:
 
 # pg_depend has them all, but a whole row is there as the table alone: in the stored tree it is column 0 of the row's
 # type, as outVar of nodes/outfuncs.c writes it. What is harmless: the column's own default, its NOT NULL, an index that
-# constrains nothing, statistics, and a sequence that the column owns.
+# constrains nothing, statistics, and a sequence that the column owns; and, of a partition, what comes from its table.
 _DEPENDANTS = """
+WITH tree AS (SELECT $1::int8::oid AS oid UNION SELECT relid FROM pg_partition_tree($1::int8::oid))
 SELECT DISTINCT a.attname::text AS column, pg_describe_object(d.classid, d.objid, d.objsubid) AS description,
        c.oid::int8 AS check_oid
   FROM pg_depend d
   JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
   LEFT JOIN pg_constraint c ON d.classid = 'pg_constraint'::regclass AND c.oid = d.objid AND c.contype = 'c'
- WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1::int8::oid AND a.attname = ANY ($2::text[])
+ WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid IN (SELECT oid FROM tree) AND a.attname = ANY ($2::text[])
    AND NOT CASE d.classid
        WHEN 'pg_attrdef'::regclass THEN
             EXISTS (SELECT FROM pg_attrdef x
                      WHERE x.oid = d.objid AND x.adrelid = d.refobjid AND x.adnum = d.refobjsubid)
+         OR d.refobjid <> $1::int8::oid
        WHEN 'pg_constraint'::regclass THEN
             EXISTS (SELECT FROM pg_constraint x
-                     WHERE x.oid = d.objid AND (x.contype = 'n' OR starts_with(x.conname, $3)))
+                     WHERE x.oid = d.objid AND (x.contype = 'n' OR starts_with(x.conname, $3) OR x.conparentid <> 0
+                        OR (x.conrelid <> $1::int8::oid AND x.coninhcount > 0 AND NOT x.conislocal)))
        WHEN 'pg_class'::regclass THEN
             EXISTS (SELECT FROM pg_class x WHERE x.oid = d.objid AND x.relkind = 'S')
          OR EXISTS (SELECT FROM pg_index x WHERE x.indexrelid = d.objid AND NOT x.indisunique AND NOT x.indisexclusion)
          OR (d.objid = d.refobjid AND d.objsubid = 0)
-         OR EXISTS (SELECT FROM pg_class x WHERE x.oid = d.objid AND starts_with(x.relname, $3))
+         OR EXISTS (SELECT FROM pg_class x
+                     WHERE x.oid = d.objid AND (starts_with(x.relname, $3) OR x.relispartition))
        WHEN 'pg_trigger'::regclass THEN
-            EXISTS (SELECT FROM pg_trigger x WHERE x.oid = d.objid AND starts_with(x.tgname, $4))
+            EXISTS (SELECT FROM pg_trigger x
+                     WHERE x.oid = d.objid AND (starts_with(x.tgname, $4) OR x.tgparentid <> 0))
        WHEN 'pg_statistic_ext'::regclass THEN true
        ELSE false END
 UNION
 SELECT $2[1], pg_describe_object(d.classid, d.objid, d.objsubid) || ' by its whole rows', NULL
   FROM pg_depend d JOIN pg_class t ON t.oid = d.refobjid
- WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1::int8::oid AND cardinality($2) > 0
+ WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid IN (SELECT oid FROM tree) AND cardinality($2) > 0
    AND CASE d.classid
        WHEN 'pg_rewrite'::regclass THEN
             (SELECT concat(x.ev_qual, x.ev_action) FROM pg_rewrite x WHERE x.oid = d.objid)

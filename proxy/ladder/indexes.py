@@ -14,6 +14,7 @@ import asyncpg
 from proxy.backfill.sqlstate import belongs_to_a_row
 from proxy.database import Connection
 from proxy.ladder.operator import LadderError, Operator, TableIsBusy
+from proxy.ladder.partitions import drop_everywhere, ensure_everywhere
 from rules.catalog import Relation, TableName
 from rules.changes import quote_identifier, quote_table
 from rules.ddl.counterparts import transition
@@ -45,6 +46,8 @@ SELECT c.relname::text AS name, pg_get_indexdef(i.indexrelid) AS definition, i.i
 _PRESENT = """
 SELECT c.relname::text AS name, i.indisvalid AS is_valid,
        i.indexprs IS NULL OR EXISTS (SELECT FROM pg_stats s WHERE s.schemaname = n.nspname AND s.tablename = c.relname)
+         OR EXISTS (SELECT FROM pg_partition_tree(c.oid) t JOIN pg_class l ON l.oid = t.relid JOIN pg_stats s
+                      ON s.tablename = l.relname AND s.schemaname = l.relnamespace::regnamespace::text)
          AS has_statistics
   FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE i.indrelid = $1::int8::oid AND starts_with(c.relname, $2)
@@ -153,14 +156,22 @@ async def ensure_indexes(operator: Operator, managed: ManagedTable, found: Trans
 async def _make(operator: Operator, managed: ManagedTable, index: TransitionIndex, *, is_left_over: bool) -> None:
     oid = managed.relation.oid
     operator.say(f"building the {index}")
-    if is_left_over:  # of a failed attempt: invalid, and still a cost to every write
+    if (
+        is_left_over and not managed.relation.is_partitioned
+    ):  # of a failed attempt: invalid, and still a cost to every write
         await operator.patiently(str(index), oid, drop_in_background(index.table, index.name))
     try:
-        await operator.patiently(str(index), oid, index.add)
+        if managed.relation.is_partitioned:
+            await ensure_everywhere(operator, managed, index)
+        else:
+            await operator.patiently(str(index), oid, index.add)
     except asyncpg.PostgresError as error:
         if operator.connection.is_closed():
             raise
-        await operator.execute_briefly(f"taking the {index} back", oid, [index.drop])
+        if managed.relation.is_partitioned:
+            await drop_everywhere(operator, managed, index.name)
+        else:
+            await operator.execute_briefly(f"taking the {index} back", oid, [index.drop])
         reason = " ".join(str(error).split())
         detail = f" ({_shortened(error.detail)})" if getattr(error, "detail", None) else ""
         if not index.is_unique and (belongs_to_a_row(error) or error.sqlstate == _ENTRY_TOO_LONG):
@@ -188,7 +199,10 @@ async def drop_indexes(operator: Operator, managed: ManagedTable, found: Transit
     going = [r["name"] for r in rows if is_ours(r["name"]) and not (r["is_valid"] and r["name"] in kept)]
     for name in going:
         try:
-            await operator.patiently(f"dropping {name}", relation.oid, drop_in_background(relation.table, name))
+            if relation.is_partitioned:
+                await drop_everywhere(operator, managed, name)
+            else:
+                await operator.patiently(f"dropping {name}", relation.oid, drop_in_background(relation.table, name))
         except TableIsBusy as error:
             operator.say(f"note: an index that is not needed any more is still there, the next step drops it: {error}")
             return

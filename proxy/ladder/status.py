@@ -8,7 +8,6 @@ from typing import Any
 from proxy import leases, registry
 from proxy.backfill.report import BackfillReport, read_backfills
 from proxy.database import Connection
-from proxy.installation import is_installed, require_installed
 from proxy.ladder.gates import constraint_is_valid
 from proxy.leases import ProxyRow
 from proxy.registry import MigrationRow
@@ -79,9 +78,9 @@ async def read_status(connection: Connection, name: str | None = None) -> Status
     Raises:
         UnknownMigration: there is none of that name.
     """
-    if not await is_installed(connection):
+    if not await registry.is_installed(connection):
         if name is not None:
-            await require_installed(connection)
+            await registry.require_installed(connection)
         return Status(None, (), ())
     state = await registry.read_state(connection)
     rows = state.migrations if name is None else (await registry.read_migration(connection, name),)
@@ -137,7 +136,8 @@ async def _indexes(connection: Connection, row: MigrationRow) -> tuple[IndexStat
 async def _count_rows(connection: Connection, row: MigrationRow) -> tuple[dict[str, int] | None, bool]:
     """Rows by row state, and whether they were counted rather than extrapolated from a sample of the pages."""
     size = await connection.fetchval(
-        "SELECT pg_relation_size(a.attrelid) FROM pg_attribute a"
+        "SELECT coalesce((SELECT sum(pg_relation_size(relid))::int8 FROM pg_partition_tree(a.attrelid)),"
+        " pg_relation_size(a.attrelid)) FROM pg_attribute a"
         " WHERE a.attrelid = $1::int8::oid AND a.attname = $2 AND NOT a.attisdropped",
         *(row.table_oid, STATE_COLUMN),
     )

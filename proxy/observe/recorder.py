@@ -138,7 +138,7 @@ class Recorder:
         self._snapshot = snapshot
         self._describers = []
         for table in snapshot.tables.values():
-            if writes_old_only(table.phase):
+            if writes_old_only(table.phase) and not table.is_partition:
                 phases = [p for p in LADDERS[table.migration.strategy] if p.expanded]
                 forecaster = Forecaster(table.migration, snapshot.catalog, phases, snapshot.tables)
                 self._describers.append(Describer(forecaster))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from proxy import fencing
 from proxy.database import Connection
-from proxy.installation import is_installed
 from proxy.ladder.dependants import find_dependants
 from proxy.preflight.findings import Notes
-from proxy.registry import read_state
+from proxy.preflight.partitions import check_partitions
+from proxy.registry import is_installed, read_state
 from rules.catalog import Relation
 from rules.ddl.statements import new_columns, old_columns
 from rules.migration import ManagedTable, Migration
@@ -68,11 +67,19 @@ async def check_kind(connection: Connection, relation: Relation, migration: Migr
     assert row is not None
     before = len(notes.findings)
     if row["relispartition"]:
-        notes.refuse(f"{table} is a partition", "only plain tables can be migrated yet")
+        notes.refuse(f"{table} is a partition of {row['parents']}", "migrate that table: its partitions come with it")
     elif row["parents"]:
-        notes.refuse(f"{table} inherits from {row['parents']}", "only plain tables can be migrated yet")
-    if row["children"]:
-        notes.refuse(f"{row['children']} inherit from {table}", "only plain tables can be migrated yet")
+        notes.refuse(
+            f"{table} inherits from {row['parents']}",
+            "a migration needs a table of its own: ALTER TABLE … NO INHERIT, or declarative partitioning",
+        )
+    if relation.is_partitioned:
+        await check_partitions(connection, relation, migration, notes)
+    elif row["children"]:
+        notes.refuse(
+            f"{row['children']} inherit from {table}",
+            "their rows are rows of it, too: ALTER TABLE … NO INHERIT, or declarative partitioning",
+        )
     if row["is_typed"]:
         notes.refuse(f"{table} is a typed table", "ALTER TABLE … NOT OF makes it a plain one")
     if row["persistence"] == "t":
@@ -120,12 +127,6 @@ async def check_surroundings(
 ) -> None:
     """Warnings: what acts on the table beside its clients, and what has to go before the old columns get stale."""
     table = relation.table
-    if not await fencing.may_end_sessions(connection):
-        notes.warn(
-            "the user of the control connection may not end the sessions of a proxy that does not answer any more:"
-            " no step is made until they are gone by themselves",
-            await fencing.grant_needed(connection),
-        )
     triggers = [r[0] for r in await connection.fetch(_TRIGGERS, relation.oid)]
     if triggers:
         notes.warn(

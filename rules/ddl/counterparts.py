@@ -112,12 +112,19 @@ class _Derivation:
         body = text.body(self._migration.table, lambda name: self._replacement(name, use))
         index = TransitionIndex(use, self._migration.table, self._source.name, body, unique, season)
         if use is Use.NEW:
-            return replace(index, final=self._final(text), is_constraint=unique and self._source.is_constraint)
+            return replace(index, final=self._final(text), is_constraint=unique and self._becomes_a_constraint())
         keys = [name for name in text.keys if name in self._changes and not text.has_predicate]
         if use is Use.OLD_BY_ROW_STATE:
             return replace(index, measured=frozenset(map(str, keys)))
         measured = frozenset(self._changes[str(name)].new[0].physical for name in keys)
         return replace(index, final=self._final(text), measured=measured)
+
+    def _becomes_a_constraint(self) -> bool:
+        if self._source.is_constraint and self._relation.is_partitioned:
+            reason = "it stays a unique index: PostgreSQL makes no constraint of an index of a partitioned table"
+            hint = "ON CONFLICT ON CONSTRAINT has to name its columns instead"
+            self._gaps.append(Gap(self._source.name, Shape.NEW, reason, hint))
+        return self._source.is_constraint and not self._relation.is_partitioned
 
     def _replacement(self, name: str, use: Use) -> Replacement | None:
         change = self._changes.get(name)

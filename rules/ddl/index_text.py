@@ -82,7 +82,8 @@ class IndexText:
         source, edits = self._source, Edits(self._source.sql)
         on = next(i for i, token in enumerate(source.tokens) if token.kind == "ON")
         edits.replace(0, source.tokens[on].start, "")
-        method = source.reference_end(on + 1)
+        # An index of a partitioned table is printed as ON ONLY: those of the partitions are printed apart.
+        method = source.reference_end(on + 1 + (source.kind(on + 1) == "ONLY"))
         edits.replace(*source.span(on + 1, method), quote_table(table))
         opening = next(i for i in range(method, len(source.tokens)) if source.kind(i) == OPEN)
         for key, (first, _) in zip(self._keys, source.items(opening + 1), strict=True):

@@ -10,6 +10,7 @@ from rules.catalog import Relation, TableName
 from rules.ddl.attributes import attributes, name_new, not_null_names
 from rules.ddl.copying import copying_ddl, copying_drop
 from rules.ddl.guard import guard_ddl, guard_drop
+from rules.ddl.partitions import Part, make_everywhere
 from rules.ddl.statements import (
     ColumnGrant,
     Lock,
@@ -47,10 +48,12 @@ def climb(
     transition: Transition = _NO_INDEXES,
     *,
     names_not_null: bool = False,
+    tree: tuple[Part, ...] = (),
 ) -> tuple[Rung, ...]:
     """The way up, rung by rung, from a table that no migration has touched.
 
-    `names_not_null`: a NOT NULL is a constraint with a name, as since PostgreSQL 18.
+    `tree` are a partitioned table and its partitions. `names_not_null`: a NOT NULL is a constraint with a name, as
+    since PostgreSQL 18.
     """
     table = migration.table
     ladder = LADDERS[migration.strategy]
@@ -64,7 +67,7 @@ def climb(
         done: list[Statement] = []
         if not before.expanded:
             done += [*expand(migration, relation, grants), *_guard(migration, after, relation)]
-            done += _make(transition, after, made, table)
+            done += _make(transition, after, made, table, tree)
             gates[RowState.NEW] = False
         elif after.policy is None:
             done.append(
@@ -88,32 +91,37 @@ def climb(
                 gates[step.empties] = True
             if reads_new_format(after) and not attributed:
                 for a in attributes(migration):
-                    done += [a.add, *([a.proof] if a.proof else []), *a.finish]
+                    add = make_everywhere(a, tree) if tree and a.kind.is_index else (a.add,)
+                    done += [*add, *([a.proof] if a.proof else []), *a.finish]
                 attributed = True
-            done += _make(transition, after, made, table)
+            done += _make(transition, after, made, table, tree)
             for state in step.drops:
                 if gates.pop(state, None) is not None:
                     done.append(drop_constraint(table, gate_name(state)))
             done += _guard(migration, after, relation)
-            done += _drop(transition, migration, after, made)
+            done += _drop(transition, migration, after, made, tree)
         rungs.append(Rung(after, tuple(done)))
     return tuple(rungs)
 
 
-def _make(transition: Transition, phase: Phase, made: dict[str, None], table: TableName) -> list[Statement]:
-    wanted = [(i.name, i.add) for i in transition.wanted(phase)]
-    wanted += [(s.name, s.add) for s in transition.statistics if s.is_wanted(phase)]
-    missing = {name: add for name, add in wanted if name not in made}
+def _make(
+    transition: Transition, phase: Phase, made: dict[str, None], table: TableName, tree: tuple[Part, ...]
+) -> list[Statement]:
+    wanted = [(i.name, make_everywhere(i, tree) if tree else (i.add,)) for i in transition.wanted(phase)]
+    wanted += [(s.name, (s.add,)) for s in transition.statistics if s.is_wanted(phase)]
+    missing = {name: adds for name, adds in wanted if name not in made}
     made.update(dict.fromkeys(missing))
-    return [*missing.values(), *([analyze_expressions(table)] if missing else [])]
+    return [*(add for adds in missing.values() for add in adds), *([analyze_expressions(table)] if missing else [])]
 
 
-def _drop(transition: Transition, migration: Migration, phase: Phase, made: dict[str, None]) -> list[Statement]:
+def _drop(
+    transition: Transition, migration: Migration, phase: Phase, made: dict[str, None], tree: tuple[Part, ...]
+) -> list[Statement]:
     """Once every proxy is in the phase."""
     table, strategy = migration.table, migration.strategy
     kept = {i.name for i in transition.kept(strategy, phase)}
     kept |= {s.name for s in transition.kept_statistics(strategy, phase)}
-    drops = {i.name: drop_in_background(table, i.name) for i in transition.indexes}
+    drops = {i.name: i.drop if tree else drop_in_background(table, i.name) for i in transition.indexes}
     drops |= {s.name: drop_statistics(table, s.name) for s in transition.statistics}
     going = [name for name in made if name not in kept]
     for name in going:

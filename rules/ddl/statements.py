@@ -38,6 +38,7 @@ class Lock(Enum):
 
     ACCESS_EXCLUSIVE = "ACCESS EXCLUSIVE"
     SHARE_ROW_EXCLUSIVE = "SHARE ROW EXCLUSIVE"
+    SHARE = "SHARE"
     SHARE_UPDATE_EXCLUSIVE = "SHARE UPDATE EXCLUSIVE"
     ROW_EXCLUSIVE = "ROW EXCLUSIVE"
     ACCESS_SHARE = "ACCESS SHARE"
@@ -46,7 +47,7 @@ class Lock(Enum):
     @property
     def is_short(self) -> bool:
         """Whether it blocks writers, so that it has to be taken with a timeout and held for a moment only."""
-        return self in (Lock.ACCESS_EXCLUSIVE, Lock.SHARE_ROW_EXCLUSIVE)
+        return self in (Lock.ACCESS_EXCLUSIVE, Lock.SHARE_ROW_EXCLUSIVE, Lock.SHARE)
 
 
 @dataclass(frozen=True, slots=True)

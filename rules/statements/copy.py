@@ -34,6 +34,7 @@ RESERVED_BEGINNING = f"/*{HIDDEN_PREFIX}"
 SETTING = f"{HIDDEN_PREFIX}.copy"
 
 _ALIAS = f"{HIDDEN_PREFIX}t"
+_WRONG_OBJECT_TYPE = "42809"
 #: Options whose argument is a list of columns; what their DefElem is called.
 _COLUMN_OPTIONS = ("force_quote", "force_null", "force_not_null")
 
@@ -190,6 +191,9 @@ class _Copy:
             self._write_list()
             self._rewrite_options()
             return
+        if self._table.relation.is_partitioned:
+            what = f'cannot copy from partitioned table "{self._table.relation.table.name}"'
+            raise Refusal(what, "Try the COPY (SELECT ...) TO variant.", sqlstate=_WRONG_OBJECT_TYPE)
         source, after = self._source, self._after_name
         row = Entry(_ALIAS, self._entry.columns, self._table)
         columns = ", ".join(f"{read_sql(row, n, self._shape)} AS {quote_identifier(n)}" for n in self._names)

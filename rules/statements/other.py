@@ -31,6 +31,13 @@ _ALTERATIONS = frozenset(
 _ALL_TRIGGERS = frozenset("AT_EnableTrigAll AT_DisableTrigAll AT_EnableTrigUser AT_DisableTrigUser".split())
 #: What becomes of the primary key's columns: the side worker walks along them.
 _KEY_BREAKERS = frozenset("AT_DropColumn AT_AlterColumnType AT_DropNotNull".split())
+#: What becomes of partitions. One that comes would not have the hidden columns, one that goes would keep them.
+_PARTITION_CHANGES = {
+    "AT_AttachPartition": ("ATTACH PARTITION", "Make it with CREATE TABLE … PARTITION OF, and fill it then."),
+    "AT_DetachPartition": ("DETACH PARTITION", "DROP TABLE takes a partition away with its rows."),
+    "AT_DetachPartitionFinalize": ("DETACH PARTITION", "DROP TABLE takes a partition away with its rows."),
+    "AT_AddInherit": ("INHERIT", "Finish or abort the migration first."),
+}
 #: Parts of a table that have names of their own and may come and go.
 _PARTS = frozenset("OBJECT_TABCONSTRAINT OBJECT_TRIGGER OBJECT_POLICY OBJECT_RULE".split())
 _WORDS = {
@@ -66,7 +73,7 @@ def rewrite_other(
         case "RenameStmt":
             allowed = checked.may_rename(node)
         case "DropStmt":
-            allowed = node["removeType"] in _PARTS
+            allowed = node["removeType"] in _PARTS or (node["removeType"] == "OBJECT_TABLE" and table.is_partition)
         case "GrantStmt":
             allowed = not any("cols" in body for key, body in walk(node) if key == "AccessPriv")
         case "CreateStmt":
@@ -91,10 +98,10 @@ class _Definition:
         self._managed |= {s for change in changes for s in change.sources}
         self._relation = table.relation
 
-    def refuse(self, what: str) -> None:
+    def refuse(self, what: str, hint: str = "Finish or abort the migration first.") -> None:
         raise Refusal(
             f"{what} cannot be carried out on table {self._relation.table} while a migration is active on it",
-            "Finish or abort the migration first.",
+            hint,
             position=self._position,
         )
 
@@ -117,6 +124,10 @@ class _Definition:
         return False
 
     def may_alter(self, node: Node) -> bool:
+        for command in node.get("cmds", []):
+            change = _PARTITION_CHANGES.get(command["AlterTableCmd"].get("subtype", ""))
+            if change is not None:
+                self.refuse(*change)
         if node["relation"]["relname"] != self._relation.table.name:
             return not self._refers_to_managed(node)  # another table, with a foreign key to this one
         return all(self._may_alter_so(c["AlterTableCmd"]) for c in node.get("cmds", []))
@@ -150,7 +161,10 @@ class _Definition:
 
     def may_create(self, node: Node) -> bool:
         """A table that copies this one's columns, or inherits from it, would have the hidden ones; one that happens to
-        be called like it is the server's to judge (IF NOT EXISTS, another schema)."""
+        be called like it is the server's to judge (IF NOT EXISTS, another schema). A new partition is to have them."""
+        if "partbound" in node and self._relation.is_partitioned:
+            rest = {k: v for k, v in node.items() if k not in ("relation", "inhRelations", "partbound")}
+            return not self.names_managed(rest) and not any("pktable" in body for _, body in walk({"": rest}))
         sources = [body["relation"] for key, body in walk(node) if key == "TableLikeClause"]
         sources += [r["RangeVar"] for r in node.get("inhRelations", [])]
         taken = any(r["relname"] == self._relation.table.name for r in sources)

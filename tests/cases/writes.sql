@@ -127,7 +127,7 @@ UPDATE users SET (full_name) = ROW('one col'), (age) = (SELECT 4) WHERE id = 1
 UPDATE users SET (full_name, age) = (1, 2, 3)
 
 -- shape: old
-UPDATE users SET full_name = full_name WHERE ctid IN (SELECT ctid FROM users WHERE id = 4) RETURNING xmax IS NOT NULL, full_name
+UPDATE users SET full_name = full_name WHERE ctid IN (SELECT ctid FROM users WHERE id = 4) AND id = 4 RETURNING xmax IS NOT NULL, full_name
 
 -- shape: old
 UPDATE ONLY users AS u SET full_name = 'on ly' WHERE u.id IN (SELECT id FROM users WHERE full_name LIKE 'A%') RETURNING u.id, u.*

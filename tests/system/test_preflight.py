@@ -76,8 +76,8 @@ def test_a_missing_column(database: Database) -> None:
 
 
 KINDS = {
-    "CREATE VIEW t AS SELECT 1 AS id, 'a'::text AS v": "only plain tables",
-    "CREATE TABLE t (id int, v text) PARTITION BY LIST (id)": "only plain tables",
+    "CREATE VIEW t AS SELECT 1 AS id, 'a'::text AS v": "only plain and partitioned tables",
+    "CREATE TABLE t (id int, v text) PARTITION BY LIST (id)": "has no primary key",
     "CREATE TABLE p (id int, v text) PARTITION BY LIST (id); CREATE TABLE t PARTITION OF p DEFAULT": "is a partition",
     "CREATE TABLE p (id int, v text); CREATE TABLE t () INHERITS (p)": "inherits from public.p",
     "CREATE TABLE t (id int, v text); CREATE TABLE c () INHERITS (t)": "public.c inherit from public.t",
