@@ -189,6 +189,17 @@ def test_who_inserts_in_the_old_way_is_never_taken_for_the_client(scene: Scene) 
     assert {stored[i] for i in (10, 12)} == {("Ada Lovelace", "Ada", "Lovelace", 4)}
 
 
+def test_a_text_wakes_the_triggers_if_it_begins_with_the_mark_and_if_it_sorts_beside_it_not(scene: Scene) -> None:
+    mark = "/*_pgjanus_copy_{}*"
+    asleep = ["", "-- ", " ", "/*_pgjanus_copies*/", "/*_pgjanus_copz*/", "/*_pgjanus_copy_*/", "/*_pgjanus_copy_olf*/"]
+    asleep += [f"{mark.format(shape.value)}{end}*/" for shape in Shape for end in (".", "0", "", " ")]
+    awake = [f"{mark.format('old')}/", f"{mark.format('old')}/ "]
+    for number, beginning in enumerate([*asleep, *awake]):
+        scene.direct.execute(f"{beginning}\nINSERT INTO users (id, full_name) VALUES ({number}, 'A B')".encode())
+    states = [row[-1] for row in scene.stored()]
+    assert states == [0] * len(asleep) + [4] * len(awake)
+
+
 def test_a_client_that_dies_in_the_middle_leaves_nothing(scene: Scene) -> None:
     for shape in Shape:
         with scene.client(shape) as client:
