@@ -96,9 +96,11 @@ async def read_proxies(connection: Connection) -> tuple[ProxyRow, ...]:
 
 
 async def forget_dead_proxies(connection: Connection, after_s: float) -> None:
-    """Drop rows of proxies whose lease ran out that long ago."""
+    """Drop rows of proxies whose lease ran out that long ago, and of whose sessions none is on the roster."""
     await connection.execute(
-        "DELETE FROM pgjanus.proxies WHERE lease_until < clock_timestamp() - make_interval(secs => $1::float8)", after_s
+        "DELETE FROM pgjanus.proxies p WHERE lease_until < clock_timestamp() - make_interval(secs => $1::float8)"
+        " AND NOT EXISTS (SELECT FROM pgjanus.sessions s WHERE s.proxy = p.id)",
+        after_s,
     )
 
 

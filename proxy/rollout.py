@@ -5,7 +5,9 @@
 
 A transaction keeps the snapshot of its first message; epoch k is acknowledged when none is pinned to an earlier one.
 While the lease stands, nobody steps on without that acknowledgement; when it cannot be renewed in time, managed
-tables are closed before it ends (`may_serve_managed`), by a clock that only runs forward.
+tables are closed before it ends (`may_serve_managed`), by a clock that only runs forward. A proxy that finds its lease
+expired registers again, and lets nothing begin before it has caught up. What it had under way is ended by the database
+before anybody steps on without it: for that every server process is on the roster before the first statement is sent.
 
 While a migration is contracted, new transactions are held. A hold ends only after its outcome was read in the
 database; one whose operator is gone is lifted there by whichever proxy comes first.
@@ -17,14 +19,18 @@ import asyncio
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 import asyncpg
 
 from proxy import leases, registry
-from proxy.database import Connection, catalog_fingerprint, connect, load_catalog
+from proxy.database import Connection, connect
+from proxy.installation import install
 from proxy.pinned import PinnedTransactions
+from proxy.pins import ServerProcess
+from proxy.reading import Reader
 from proxy.registry import CHANNEL, State
+from proxy.rollout_status import RolloutStatus
+from proxy.roster import Roster
 from rules.catalog import Catalog
 from rules.errors import PgjanusError
 from rules.snapshot import Snapshot
@@ -38,27 +44,12 @@ HOLD_POLL_SECONDS = 0.05
 #: DDL by others is noticed at the latest after this time; at once when it passes through the proxy.
 CATALOG_POLL_SECONDS = 5.0
 _LONGEST_BACKOFF_SECONDS = 2.0
-_LOAD_ATTEMPTS = 5
 
 Log = Callable[[str], None]
 
 
 class RolloutError(PgjanusError):
     """what is registered in the database cannot be served: why, and what to do"""
-
-
-@dataclass(frozen=True, slots=True)
-class RolloutStatus:
-    """What the status page shows. `closed` says why managed tables are not served, None if they are."""
-
-    epoch: int
-    acknowledged: int
-    transactions: int
-    transactions_behind: int
-    held: bool
-    last_hold_s: float | None
-    lease_left_s: float
-    closed: str | None
 
 
 class Rollout:
@@ -97,8 +88,12 @@ class Rollout:
         self._held_since: float | None = None
         self._last_hold_s: float | None = None
         self._snapshot: Snapshot | None = None
-        self._fingerprint = ""
-        self._catalog_read_at = float("-inf")
+        self._reader = Reader()
+        self._roster = Roster(
+            url, self._id, f"{application_name}, roster", wake=self._wake_waiting, log=lambda line: log(line)
+        )
+        #: Registered anew, and not at the epoch found then yet.
+        self._catching_up = False
         self._pinned = PinnedTransactions()
         self._lease_until = float("-inf")
         self._acknowledged = 0
@@ -113,14 +108,17 @@ class Rollout:
         return self._snapshot
 
     def try_pin(self) -> Snapshot | None:
-        """Pin a transaction that begins now to the newest snapshot; None while new transactions are held."""
-        if self._held_since is not None:
+        """Pin a transaction that begins now to the newest snapshot; None while new transactions are held, or the newest
+        snapshot is one from before the lease ran out."""
+        if self._held_since is not None or self._catching_up:
             return None
         return self._pinned.pin()
 
-    def when_released(self, wake: Callable[[], None]) -> None:
-        """Call `wake` once, when the hold has ended and the catalog is read; `try_pin` again then, maybe in vain."""
-        if self._held_since is None and self.has_read(self._changes):
+    def when_released(self, wake: Callable[[], None], process: ServerProcess | None = None) -> None:
+        """Call `wake` once, when the hold has ended, the catalog is read and the process is known (or refused); try
+        again then, maybe in vain."""
+        settled = process is None or process.known or process.refused is not None
+        if settled and self._held_since is None and not self._catching_up and self.has_read(self._changes):
             wake()
         else:
             self._waiting.append(wake)
@@ -129,6 +127,18 @@ class Rollout:
         """The transaction has ended. Once for each `try_pin`."""
         if self._pinned.unpin(snapshot):
             self._wake.set()
+
+    def enrol(self, pid: int) -> ServerProcess:
+        """Put a server process on the roster."""
+        return self._roster.enrol(pid)
+
+    def may_begin(self, process: ServerProcess | None) -> bool:
+        """Whether the database can end that process, should we stop."""
+        return process is not None and process.known
+
+    def leave(self, process: ServerProcess, then: Callable[[], None], *, ended: bool) -> None:
+        """The session is over; `then` is called when the process is gone, too."""
+        self._roster.leave(process, then, ended=ended)
 
     def may_serve_managed(self, snapshot: Snapshot | None = None) -> bool:
         """Whether a statement that touches a managed table may be sent now.
@@ -141,7 +151,7 @@ class Rollout:
     def catalog_changed(self) -> int:
         """A client changed the schema (or may have): read the catalog again, at once."""
         self._changes += 1
-        self._catalog_read_at = float("-inf")
+        self._reader.read_at = float("-inf")
         self._wake.set()
         return self._changes
 
@@ -183,7 +193,7 @@ class Rollout:
         """
         connection = await connect(self._url, self._application_name)
         try:
-            await registry.install(connection)
+            await install(connection)
         except asyncpg.InsufficientPrivilegeError as error:
             await connection.close()
             raise RolloutError(
@@ -197,6 +207,7 @@ class Rollout:
         except BaseException:
             self._drop_connection()
             raise
+        self._roster.start()
         self._task = asyncio.create_task(self._run(), name="rollout")
 
     async def stop(self) -> None:
@@ -206,6 +217,7 @@ class Rollout:
             with suppress(asyncio.CancelledError):
                 await self._task
         self._closed = "the proxy is stopping"
+        await self._roster.stop()
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
@@ -274,9 +286,10 @@ class Rollout:
             self._snapshot is None
             or self._closed is not None
             or self._held_since is not None
+            or self._catching_up
             or epoch != self._snapshot.epoch
             or self._changes_read < self._changes
-            or leases.now() - self._catalog_read_at >= self._catalog_poll_s
+            or leases.now() - self._reader.read_at >= self._catalog_poll_s
         )
 
     def _lowest_pinned(self) -> int:
@@ -310,10 +323,12 @@ class Rollout:
         """For the first time, or because the lease has run out: others may have stepped on, so whatever is not at the
         epoch found now stays closed until it ends."""
         now = leases.now()
+        self._catching_up = self._snapshot is not None
         await leases.register_proxy(connection, self._id, self._application_name, self._lease_s)
         epoch = await registry.read_epoch(connection)
         if self._snapshot is not None:
             self._log(f"the lease had run out: registered again at epoch {epoch}")
+            self._roster.enrol_again()
         self._pinned.fence_all_but(epoch)
         self._acknowledged = 0
         self._lease_until = now + self._lease_s - self._margin_s
@@ -322,7 +337,7 @@ class Rollout:
     async def _refresh(self, connection: Connection) -> None:
         if self._held_since is not None:
             await self._lift_abandoned_hold(connection)
-        state, catalog = await self._read(connection)
+        state, catalog = await self._reader.read(connection)
         problem = self._adopt_state(state, catalog)
         if problem is not None:
             if self._closed != problem:
@@ -332,6 +347,7 @@ class Rollout:
             if self._acknowledged:
                 self._log("managed tables are served again")
             self._closed = None
+        self._catching_up = False
         self._hold(any(row.hold_until is not None for row in state.migrations))
 
     def _adopt_state(self, state: State, catalog: Catalog) -> str | None:
@@ -352,30 +368,6 @@ class Rollout:
             self._pinned.supersede(self._snapshot, leases.now())
         return None
 
-    async def _read(self, connection: Connection) -> tuple[State, Catalog]:
-        """Registry and catalog as of one moment.
-
-        Functions such as format_type look at the catalog as it is now rather than at the transaction's snapshot, so a
-        load during which something changed is done again.
-        """
-        for _ in range(_LOAD_ATTEMPTS):
-            read_at = leases.now()
-            async with connection.transaction(isolation="repeatable_read", readonly=True):
-                # pg_get_expr locks the table: somebody's ALTER must not cost us the lease.
-                await connection.execute("SET LOCAL lock_timeout = '1s'")
-                state = await registry.read_state(connection)
-                fingerprint = await catalog_fingerprint(connection)
-                if self._snapshot is not None and fingerprint == self._fingerprint:
-                    self._catalog_read_at = read_at
-                    return state, self._snapshot.catalog
-                catalog = await load_catalog(connection)
-            if await catalog_fingerprint(connection) == fingerprint:
-                self._catalog_read_at, self._fingerprint = read_at, fingerprint
-                if self._snapshot is not None and self._snapshot.catalog == catalog:
-                    catalog = self._snapshot.catalog
-                return state, catalog
-        raise RolloutError("the catalog changes faster than it can be read")
-
     async def _lift_abandoned_hold(self, connection: Connection) -> None:
         async with connection.transaction():
             if await registry.clear_expired_holds(connection):
@@ -392,8 +384,8 @@ class Rollout:
             self._wake_waiting()
 
     def _wake_waiting(self) -> None:
-        """Not while there is a hold: its end is what they wait for, too."""
-        if self._held_since is not None:
+        """Not while there is a hold, or something to catch up with: its end is what they wait for, too."""
+        if self._held_since is not None or self._catching_up:
             return
         waiting, self._waiting = self._waiting, []
         for wake in waiting:

@@ -12,7 +12,7 @@ from typing import Final, assert_never
 import structlog
 
 from proxy.config import ProxyFile
-from proxy.conversation.actions import Action, Ask, Hold, Refused, Tally, ToClient, ToServer
+from proxy.conversation.actions import Action, Ask, Dismiss, Hold, Refused, Tally, ToClient, ToServer
 from proxy.conversation.conversation import Conversation
 from proxy.conversation.judge import Judge
 from proxy.conversation.opening import Answer, Begin, Opening, Reject, UnknownShape, requested_shape
@@ -22,7 +22,7 @@ from proxy.dialer import Dialer, keep_alive
 from proxy.ends import End
 from proxy.errors import ServerUnreachable
 from proxy.pins import Pins
-from proxy.wire.messages import ADMIN_SHUTDOWN, CONNECTION_FAILURE, error_response, message
+from proxy.wire.messages import ADMIN_SHUTDOWN, CANNOT_CONNECT_NOW, CONNECTION_FAILURE, error_response, message
 from proxy.wire.startup import CancelRequest, StartupMessage
 from rules.migration import Client
 from rules.phases import Shape
@@ -93,6 +93,9 @@ class _ServerSide(End):
     def data_received(self, data: bytes) -> None:
         self._session.server_data(data)
 
+    def eof_received(self) -> None:
+        self._session.server_eof()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._session.server_lost()
 
@@ -122,6 +125,8 @@ class Session:
         self._client_ended = False
         self._client_gone = False
         self._server_gone = True
+        #: Nothing of ours runs there any more.
+        self._server_ended = False
         self._orphan_bytes = 0
         self._draining = False
         self._who: dict[str, str] = {}
@@ -181,11 +186,15 @@ class Session:
         if self._draining and self._conversation.idle:
             self._say_goodbye()
 
+    def server_eof(self) -> None:
+        """It closes the connection at its very end."""
+        self._server_ended = True
+
     def server_lost(self) -> None:
         self._progress = _Progress.OVER
         self._server_gone = True
         if self._conversation is not None:
-            self._conversation.end()
+            self._conversation.end(ended=self._server_ended)
         if self._client_gone:
             self._finish()
         else:
@@ -285,11 +294,14 @@ class Session:
                 case ToServer(data):
                     assert self._server is not None
                     self._server.write(data)
-                case Hold():
+                case Hold(process):
                     loop = asyncio.get_running_loop()
-                    self._gateway.pins.when_released(partial(_call_soon, loop, self._resume))
+                    self._gateway.pins.when_released(partial(_call_soon, loop, self._resume), process)
                 case Ask(question):
                     self._asking = asyncio.get_running_loop().create_task(self._ask(question))
+                case Dismiss(reason):
+                    log.warning("session_refused", reason=reason, **self._who)
+                    self._dismiss(error_response("FATAL", CANNOT_CONNECT_NOW, f"pgjanus: {reason}"))
                 case Refused(refusal, migration, text):
                     log.warning(
                         "statement_refused",
@@ -333,9 +345,13 @@ class Session:
             self._server.abort()
 
     def _say_goodbye(self) -> None:
-        answer = error_response("FATAL", ADMIN_SHUTDOWN, "terminating connection: pgjanus is shutting down")
+        self._dismiss(error_response("FATAL", ADMIN_SHUTDOWN, "terminating connection: pgjanus is shutting down"))
+
+    def _dismiss(self, answer: bytes) -> None:
+        """While nothing runs."""
         self._close_client(answer)
         if self._server is not None:
+            self._server_ended = True
             self._server.write(_TERMINATE)
             self._server.close()
 

@@ -70,8 +70,9 @@ class Database:
     def url(self) -> str:
         return self.server.url(self.name)
 
-    def connect(self, **options: Any) -> psycopg.Connection[Any]:
-        return self._stack.enter_context(psycopg.connect(self.url, **{"autocommit": True, **options}))
+    def connect(self, url: str | None = None, **options: Any) -> psycopg.Connection[Any]:
+        """Directly, or to where `url` says."""
+        return self._stack.enter_context(psycopg.connect(url or self.url, **{"autocommit": True, **options}))
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from proxy.conversation.actions import Action, Tally, ToClient, ToServer
 from proxy.conversation.conversation import Conversation
 from proxy.dialer import Dialer
 from proxy.listener import listen
-from proxy.pins import Pins
+from proxy.pins import Pins, ServerProcess
 from proxy.planning.process import PlanningProcess
 from proxy.plans import PlanCache, RawPlanner
 from proxy.session import Gateway
@@ -71,7 +71,7 @@ class OrderedPins:
         self.pinned.append(self.snapshot)
         return self.snapshot
 
-    def when_released(self, wake: Callable[[], None]) -> None:
+    def when_released(self, wake: Callable[[], None], process: ServerProcess | None = None) -> None:
         self.waiting.append(wake)
 
     def release(self) -> None:
@@ -85,6 +85,15 @@ class OrderedPins:
 
     def may_serve_managed(self, snapshot: Snapshot | None = None) -> bool:
         return self.serving
+
+    def enrol(self, pid: int) -> ServerProcess:
+        return ServerProcess(pid, known=True)
+
+    def may_begin(self, process: ServerProcess | None) -> bool:
+        return True
+
+    def leave(self, process: ServerProcess, then: Callable[[], None], *, ended: bool) -> None:
+        then()
 
     def catalog_changed(self) -> int:
         self.catalog_changes += 1

@@ -29,7 +29,8 @@ from psycopg import pq
 
 from proxy.database import connect
 from proxy.embedded import NOT_DURABLE, EmbeddedPostgres, PostgresServer
-from proxy.registry import CHANNEL, install
+from proxy.installation import install
+from proxy.registry import CHANNEL
 from rules.catalog import Relation, TableName
 from rules.changes import quote_identifier, quote_literal
 from rules.ddl import statements as ddl

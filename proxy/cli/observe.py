@@ -8,6 +8,7 @@ from proxy import registry
 from proxy.cli.common import database_url_option, json_option, print_json, run
 from proxy.cli.forecasts import Line, page, summary
 from proxy.database import connect
+from proxy.installation import require_installed
 from proxy.observe import store
 from proxy.observe.store import Observed
 from proxy.registry import MigrationRow
@@ -32,7 +33,7 @@ def command(migration: str, refused_only: bool, forget: bool, database_url: str,
 async def _observe(name: str, refused_only: bool, forget: bool, url: str, as_json: bool) -> None:
     connection = await connect(url, "pgjanus observe")
     try:
-        await registry.require_installed(connection)
+        await require_installed(connection)
         row = await registry.read_migration(connection, name)
         if forget:
             await store.forget(connection, name)

@@ -10,6 +10,7 @@ import click
 from proxy import registry
 from proxy.cli.common import database_url_option, json_option, print_json, run
 from proxy.database import Connection, connect, load_relation, server_version
+from proxy.installation import is_installed
 from proxy.ladder.grants import column_grants
 from proxy.ladder.indexes import find_transition
 from proxy.ladder.operator import LadderError
@@ -58,7 +59,7 @@ async def _plan(file: str, url: str, as_json: bool) -> None:
 
 
 async def _is_open(connection: Connection, name: str) -> bool:
-    if not await registry.is_installed(connection):
+    if not await is_installed(connection):
         return False
     return any(row.name == name for row in (await registry.read_state(connection)).migrations)
 

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from proxy.conversation.statements import Question
+from proxy.pins import ServerProcess
 from rules.errors import Refusal
 
 
@@ -21,7 +22,16 @@ class ToClient:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """New transactions are held: call `resume` when the control side says so."""
+    """New transactions are held: call `resume` when the control side says so of this process."""
+
+    process: ServerProcess | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dismiss:
+    """The session cannot be served: tell the client why, and close."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +50,7 @@ class Ask:
     question: Question
 
 
-Action = ToServer | ToClient | Hold | Ask | Refused
+Action = ToServer | ToClient | Hold | Ask | Dismiss | Refused
 
 
 @dataclass(slots=True)

@@ -125,6 +125,16 @@ class Answers:
         self._framer.accept()
         return True
 
+    def _key_data(self) -> bool:
+        """BackendKeyData: which process serves this client, and a key for its cancel requests."""
+        if not self._framer.has(self._framer.total):
+            return False
+        body = self._framer.body()
+        if self._state.process is None and len(body) >= 4:
+            self._state.process = self._state.pins.enrol(int.from_bytes(body[:4], "big", signed=True))
+        self._framer.accept()
+        return True
+
     def _ready(self) -> bool:
         if not self._framer.has(self._framer.total):
             return False
@@ -160,5 +170,6 @@ _HANDLERS: Final[Mapping[int, Callable[[Answers], bool]]] = {
     ord("N"): Answers._notice,
     ord("S"): Answers._parameter_status,
     ord("G"): Answers._copy_in,
+    ord("K"): Answers._key_data,
     ord("Z"): Answers._ready,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from proxy.conversation.actions import Action, Ask, Hold, Tally, ToClient, ToServer
+from proxy.conversation.actions import Action, Ask, Dismiss, Hold, Tally, ToClient, ToServer
 from proxy.conversation.answers import Answers
 from proxy.conversation.judge import Judge
 from proxy.conversation.ledger import LEDGER_LIMIT
@@ -16,7 +16,7 @@ from proxy.wire.framing import Framer
 from rules.snapshot import Snapshot
 
 _CLIENT_KINDS: Final = (b"Q", b"P", b"B", b"D", b"E", b"C", b"S", b"F", b"c", b"f")
-_SERVER_KINDS: Final = (b"1", b"2", b"3", b"T", b"n", b"C", b"I", b"s", b"E", b"N", b"S", b"G", b"Z")
+_SERVER_KINDS: Final = (b"1", b"2", b"3", b"T", b"n", b"C", b"I", b"s", b"E", b"N", b"S", b"G", b"K", b"Z")
 _ENDS_OF_COPY: Final = b"cf"
 _SYNC: Final = ord("S")
 #: A client that never stops sending would never let go of its snapshot: after that many rounds it waits once until the
@@ -60,16 +60,21 @@ class Conversation:
         """What the running transaction is pinned to."""
         return self._state.snapshot
 
-    def end(self) -> None:
-        """The server connection is gone, and the transaction with it."""
-        self._state.release()
+    def end(self, *, ended: bool) -> None:
+        """The connection to the server is gone. `ended`: so is what ran there; else the transaction stays pinned until
+        the database says so."""
+        state = self._state
+        if state.process is None:
+            state.release()
+        else:
+            state.pins.leave(state.process, state.release, ended=ended)
 
     def receive_client(self, data: bytes) -> list[Action]:
         self._client.feed(data)
         return self._pump_client()
 
     def resume(self) -> list[Action]:
-        """The control side says that transactions may begin again."""
+        """The control side says that it is worth trying again."""
         self._held = False
         return self._pump_client()
 
@@ -139,11 +144,20 @@ class Conversation:
 
     def _pin(self) -> Snapshot | None:
         state = self._state
+        if state.process is not None and state.process.refused is not None:
+            state.actions.append(Dismiss(state.process.refused))
+            return None
         if state.change and state.pins.has_read(state.change):
             state.change = 0
-        state.snapshot = None if state.change else state.pins.try_pin()
-        if state.snapshot is None:
-            self._held = True
+        if not state.pins.may_begin(state.process):
+            self._hold()
+        elif state.change or (snapshot := state.pins.try_pin()) is None:
             state.tally.held += 1
-            state.actions.append(Hold())
+            self._hold()
+        else:
+            state.snapshot = snapshot
         return state.snapshot
+
+    def _hold(self) -> None:
+        self._held = True
+        self._state.actions.append(Hold(self._state.process))

@@ -6,7 +6,7 @@ from proxy.conversation.actions import Action, Tally
 from proxy.conversation.judge import Judge
 from proxy.conversation.ledger import Ledger
 from proxy.conversation.statements import Bound, Statement
-from proxy.pins import Pins
+from proxy.pins import Pins, ServerProcess
 from rules.snapshot import Snapshot
 
 
@@ -26,6 +26,7 @@ class State:
         "ledger",
         "pins",
         "portals",
+        "process",
         "savepoints",
         "snapshot",
         "stalled",
@@ -53,6 +54,8 @@ class State:
         #: A text that could not be looked into may have prepared statements of which nothing is known.
         self.unread = False
         self.snapshot: Snapshot | None = None
+        #: What serves this client; None until the server says so.
+        self.process: ServerProcess | None = None
         self.catalog_moved = False
         #: The number of this client's last change to the catalog, until a snapshot knows of it; then 0.
         self.change = 0

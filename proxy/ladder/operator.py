@@ -12,10 +12,11 @@ from typing import TypeVar
 
 import asyncpg
 
-from proxy import leases, registry
+from proxy import fencing, leases
 from proxy.database import Connection, connect
+from proxy.fencing import StaleSession
+from proxy.installation import LOCK_CLASS, OPERATOR_LOCK, install
 from proxy.leases import ProxyRow
-from proxy.registry import LOCK_CLASS, OPERATOR_LOCK
 from rules.ddl.statements import Statement
 from rules.errors import PgjanusError
 
@@ -47,6 +48,10 @@ class NotAcknowledged(LadderError):
         self.proxies = proxies
 
 
+class SessionsLeft(NotAcknowledged):
+    """sessions of proxies that do not answer could not be ended: which, and what the role of the operator lacks"""
+
+
 class TableIsBusy(LadderError):
     """the lock was not to be had within the timeout: who holds it, with what, for how long"""
 
@@ -68,30 +73,53 @@ class Operator:
     timeout_s: float
 
     async def wait_for_proxies(self, epoch: int, timeout_s: float | None = None) -> None:
-        """Until every live proxy has acknowledged the epoch: none of their transactions runs at an earlier one.
+        """Until every live proxy has acknowledged the epoch: none of their transactions runs at an earlier one. The
+        sessions of those that do not live are ended.
 
         Raises:
             NotAcknowledged: names who is missing. Nothing has been changed.
+            SessionsLeft: the same, for want of a privilege.
         """
         timeout_s = self.timeout_s if timeout_s is None else timeout_s
         started = time.monotonic()
         announced = False
+        ended: set[int] = set()
         while True:
+            # In this order: a lease that ends in between makes its sessions stale.
             proxies = await leases.read_proxies(self.connection)
             missing = tuple(p for p in proxies if p.is_live and p.epoch_acked < epoch)
-            if not missing:
+            stale = await fencing.stale_sessions(self.connection)
+            waited = time.monotonic() - started
+            if not missing and not stale:
                 live = sum(p.is_live for p in proxies)
-                waited = time.monotonic() - started
                 if live:
                     self.say(f"{live} {'proxy' if live == 1 else 'proxies'} at epoch {epoch} after {waited:.1f} s")
+                await fencing.forget_sessions(self.connection)
                 return
-            if time.monotonic() - started >= timeout_s:
-                names = "; ".join(map(str, missing))
-                raise NotAcknowledged(f"not at epoch {epoch} after {timeout_s:g} s: {names}", missing)
-            if not announced and time.monotonic() - started > 1:
+            why_not = await fencing.end_sessions(self.connection, stale)
+            if not ended.issuperset(s.pid for s in stale):
+                ended.update(s.pid for s in stale)
+                self.say(f"ending sessions of proxies that do not answer: {fencing.listed(stale)}")
+            if waited >= timeout_s:
+                raise await self._not_arrived(epoch, timeout_s, missing, stale, why_not)
+            if missing and not announced and waited > 1:
                 self.say(f"waiting for {'; '.join(map(str, missing))}")
                 announced = True
             await asyncio.sleep(_PROXY_POLL_SECONDS)
+
+    async def _not_arrived(
+        self,
+        epoch: int,
+        timeout_s: float,
+        missing: tuple[ProxyRow, ...],
+        stale: tuple[StaleSession, ...],
+        why_not: str | None,
+    ) -> NotAcknowledged:
+        if missing:
+            names = "; ".join(map(str, missing))
+            return NotAcknowledged(f"not at epoch {epoch} after {timeout_s:g} s: {names}", missing)
+        cure = f" ({why_not}): {await fencing.grant_needed(self.connection)}, or end them yourself" if why_not else ""
+        return SessionsLeft(f"sessions of proxies that do not answer are still open: {fencing.listed(stale)}{cure}", ())
 
     async def briefly(self, what: str, tables: Iterable[int], work: Callable[[Connection], Awaitable[T]]) -> T:
         """Do `work` in one transaction under a short lock_timeout, again and again until the locks are free.
@@ -206,9 +234,10 @@ async def operate(
         with suppress(asyncpg.InvalidParameterValueError):  # a platform that cannot tell
             await connection.execute("SELECT set_config('client_connection_check_interval', '1s', false)")
         await _take_the_lock(connection)
-        await registry.install(connection)
+        await install(connection)
         await leases.forget_dead_proxies(connection, _FORGET_PROXIES_SECONDS)
-        yield Operator(url, connection, say, timeout_s)
+        async with fencing.watching(url, say):
+            yield Operator(url, connection, say, timeout_s)
     finally:
         with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
             await connection.close(timeout=5)

@@ -8,6 +8,7 @@ from typing import Any
 from proxy import leases, registry
 from proxy.backfill.report import BackfillReport, read_backfills
 from proxy.database import Connection
+from proxy.installation import is_installed, require_installed
 from proxy.ladder.gates import constraint_is_valid
 from proxy.leases import ProxyRow
 from proxy.registry import MigrationRow
@@ -78,9 +79,9 @@ async def read_status(connection: Connection, name: str | None = None) -> Status
     Raises:
         UnknownMigration: there is none of that name.
     """
-    if not await registry.is_installed(connection):
+    if not await is_installed(connection):
         if name is not None:
-            await registry.require_installed(connection)
+            await require_installed(connection)
         return Status(None, (), ())
     state = await registry.read_state(connection)
     rows = state.migrations if name is None else (await registry.read_migration(connection, name),)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from proxy import fencing
 from proxy.database import Connection
+from proxy.installation import is_installed
 from proxy.ladder.dependants import find_dependants
 from proxy.preflight.findings import Notes
 from proxy.preflight.partitions import check_partitions
-from proxy.registry import is_installed, read_state
+from proxy.registry import read_state
 from rules.catalog import Relation
 from rules.ddl.statements import new_columns, old_columns
 from rules.migration import ManagedTable, Migration
@@ -127,6 +129,12 @@ async def check_surroundings(
 ) -> None:
     """Warnings: what acts on the table beside its clients, and what has to go before the old columns get stale."""
     table = relation.table
+    if not await fencing.may_end_sessions(connection):
+        notes.warn(
+            "the user of the control connection may not end the sessions of a proxy that does not answer any more:"
+            " no step is made until they are gone by themselves",
+            await fencing.grant_needed(connection),
+        )
     triggers = [r[0] for r in await connection.fetch(_TRIGGERS, relation.oid)]
     if triggers:
         notes.warn(

@@ -12,6 +12,7 @@ import pytest
 
 from proxy import leases, registry
 from proxy.database import connect
+from proxy.installation import install
 from proxy.ladder.climb import abort, advance, rollback, start
 from proxy.ladder.operator import LadderError, NotAcknowledged
 from proxy.ladder.status import read_status
@@ -226,7 +227,7 @@ async def test_a_proxy_that_registers_while_a_step_is_under_way_is_waited_for(da
     """It registers with nothing acknowledged before it reads its first snapshot."""
     database.connect().execute(USERS)
     connection = await connect(database.url)
-    await registry.install(connection)
+    await install(connection)
     await leases.register_proxy(connection, "0e8fa2a6-3b6e-4ab7-93cd-31f0a5ae4a50", "newborn", 60)
     async with operator_of(database, timeout_s=0.2) as operator:
         with pytest.raises(NotAcknowledged, match=r"proxy newborn .* is at epoch 0"):

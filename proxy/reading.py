@@ -1,0 +1,52 @@
+"""Reads registry and catalog as of one moment; the catalog only if it has changed."""
+
+from __future__ import annotations
+
+from proxy import leases, registry
+from proxy.database import Connection, catalog_fingerprint, load_catalog
+from proxy.registry import State
+from rules.catalog import Catalog
+from rules.errors import PgjanusError
+
+_ATTEMPTS = 5
+
+
+class CatalogUnsettled(PgjanusError):
+    """the catalog changes faster than it can be read"""
+
+
+class Reader:
+    """Remembers the catalog that it has read last. `read_at`: when that was begun, on the clock of `leases.now`."""
+
+    def __init__(self) -> None:
+        self.read_at = float("-inf")
+        self._fingerprint = ""
+        self._catalog: Catalog | None = None
+
+    async def read(self, connection: Connection) -> tuple[State, Catalog]:
+        """The same object as last time if the catalog is the same.
+
+        Functions such as format_type look at the catalog as it is now rather than at the transaction's snapshot, so a
+        load during which something changed is done again.
+
+        Raises:
+            CatalogUnsettled: it changed each time.
+            asyncpg.LockNotAvailableError: somebody's DDL has a table locked.
+        """
+        for _ in range(_ATTEMPTS):
+            read_at = leases.now()
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                # pg_get_expr locks the table: somebody's ALTER must not cost us the lease.
+                await connection.execute("SET LOCAL lock_timeout = '1s'")
+                state = await registry.read_state(connection)
+                fingerprint = await catalog_fingerprint(connection)
+                if self._catalog is not None and fingerprint == self._fingerprint:
+                    self.read_at = read_at
+                    return state, self._catalog
+                catalog = await load_catalog(connection)
+            if await catalog_fingerprint(connection) == fingerprint:
+                self.read_at, self._fingerprint = read_at, fingerprint
+                if self._catalog != catalog:
+                    self._catalog = catalog
+                return state, self._catalog
+        raise CatalogUnsettled("the catalog changes faster than it can be read")
