@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, StrictBool, StrictStr, WithJsonSchema
@@ -131,3 +132,33 @@ class BackfillSpec(Strict):
 
 def _milliseconds(text: str | None) -> int | None:
     return None if text is None else milliseconds(text)
+
+
+#: What may be changed while a worker runs, and the setting that it is.
+LIVE = {
+    "batch_target": "batch_target_ms",
+    "max_lag": "max_lag_ms",
+    "max_lag_bytes": "max_lag_bytes",
+    "ignore_standbys": "ignore_standbys",
+    "max_wal_rate": "max_wal_bytes_per_s",
+    "wait_for_vacuum": "wait_for_vacuum",
+    "max_dead_rows": "max_dead_share",
+    "max_waiting_sessions": "max_waiting",
+    "max_transaction_age": "max_transaction_age_ms",
+    "max_active_sessions": "max_active",
+    "max_latency": "max_latency_ms",
+    "lock_timeout": "lock_timeout_ms",
+    "statement_timeout": "statement_timeout_ms",
+}
+
+
+def with_changes(settings: BackfillSettings, changes: Mapping[str, object]) -> BackfillSettings:
+    """The settings with some fields of the file given anew.
+
+    Raises:
+        ValidationError: a value is not one of that field.
+    """
+    if not changes:
+        return settings
+    given = BackfillSpec.model_validate(changes).settings()
+    return replace(settings, **{LIVE[name]: getattr(given, LIVE[name]) for name in changes})

@@ -11,6 +11,7 @@ from proxy.backfill.drive import BadRow, Met, TooManyBadRows, one_line
 from proxy.backfill.progress import Meter
 from proxy.backfill.ranges import Claim, Job
 from proxy.backfill.sqlstate import belongs_to_a_row
+from proxy.backfill.watch import Watch
 from proxy.database import Connection
 from rules.batches import batch_sql, next_key_sql, one_row_sql
 
@@ -28,6 +29,7 @@ class Converter:
 
     job: Job
     meter: Meter
+    watch: Watch
     wait: bool = False
     _last: int | None = None
     _bad: int = 0
@@ -91,7 +93,7 @@ class Converter:
         return found
 
     async def _claim(self, connection: Connection) -> Claim | None:
-        return await ranges.claim(connection, self.job, self._last)
+        return await ranges.claim(connection, self.job, self.watch.settings, self._last)
 
     async def _convert_one(self, connection: Connection, row: tuple[str, ...]) -> asyncpg.PostgresError | None:
         try:

@@ -78,8 +78,9 @@ class Step:
     between: Callable[[Connection], Awaitable[None]] = _no_pause
 
 
-#: Told of each outcome, the size of the next batch, and how long it took in seconds; False ends it early.
-After = Callable[[Met | BadRow, BatchSize, float], Awaitable[bool]]
+#: Told of each outcome, the size of the next batch, and how long it took in seconds; returns that size, or another one,
+#: or None to end it early.
+After = Callable[[Met | BadRow, BatchSize, float], Awaitable[BatchSize | None]]
 
 
 async def drive(session: Session, step: Step, size: BatchSize, after: After) -> BatchSize:
@@ -117,8 +118,10 @@ async def drive(session: Session, step: Step, size: BatchSize, after: After) -> 
         took_s = time.monotonic() - started
         if isinstance(outcome, Met):
             size = size.after(took_s * 1000, outcome.rows)
-        if not await after(outcome, size, took_s):
+        following = await after(outcome, size, took_s)
+        if following is None:
             return size
+        size = following
 
 
 class _Patience:
@@ -126,7 +129,7 @@ class _Patience:
 
     def __init__(self) -> None:
         self._failures = 0
-        self._since = time.monotonic()
+        self._since: float | None = None
 
     def after(self, error: Exception) -> float | None:
         """Seconds until the next try; None: give up."""
@@ -135,6 +138,7 @@ class _Patience:
         pause = _PAUSES_SECONDS[min(self._failures, len(_PAUSES_SECONDS) - 1)]
         self._failures += 1
         if is_disconnect(error):
+            self._since = self._since or time.monotonic()
             waited = time.monotonic() - self._since
             return pause * random.uniform(0.5, 1.0) if waited < _PATIENCE_WITHOUT_SERVER_SECONDS else None
         # Whoever holds the lock is a person's transaction perhaps: it is waited for as long as it takes.

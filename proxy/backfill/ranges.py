@@ -17,6 +17,7 @@ from proxy.backfill.drive import Cursor
 from proxy.database import Connection
 from rules.batches import Key, bounds_sql, sample_count_sql
 from rules.migration import Migration
+from rules.pace import BackfillSettings
 from rules.phases import RowState
 
 #: A range is about that long: one statement may have to read all of it to find nothing to do.
@@ -49,23 +50,28 @@ class Claim:
     round: int
 
 
-async def claim(connection: Connection, job: Job, last: int | None) -> Claim | None:
+async def claim(connection: Connection, job: Job, settings: BackfillSettings, last: int | None) -> Claim | None:
     """Lock a range with something left, until the transaction ends; None: there is none that nobody else has.
+
+    The transaction gets the timeouts of the settings as well.
 
     Args:
         last: the range that this worker had before, which it goes on with. Else one that nobody has begun.
     """
     row = await connection.fetchrow(
         "SELECT r.number, coalesce(r.cursor, r.low), r.high,"
-        " (SELECT round FROM pgjanus.backfills WHERE migration = $1 AND state = $2)"
+        " (SELECT round FROM pgjanus.backfills WHERE migration = $1 AND state = $2),"
+        " set_config('lock_timeout', $4, true), set_config('statement_timeout', $5, true),"
+        " set_config('synchronous_commit', $6, true)"
         " FROM pgjanus.backfill_ranges r WHERE r.migration = $1 AND r.state = $2 AND NOT r.done"
         " ORDER BY r.number = coalesce($3::int, -1) DESC, (r.cursor IS NULL) DESC, r.number"
         " LIMIT 1 FOR NO KEY UPDATE OF r SKIP LOCKED",
-        *(*job.name, last),
+        *(*job.name, last, str(settings.lock_timeout_ms), str(settings.statement_timeout_ms)),
+        settings.synchronous_commit,
     )
     if row is None:
         return None
-    number, cursor, high, round_ = row
+    number, cursor, high, round_, *_ = row
     return Claim(number, tuple(cursor) if cursor else None, tuple(high) if high else None, round_ or 0)
 
 

@@ -60,11 +60,18 @@ class BackfillReport:
 
 
 _BACKFILLS = """
-SELECT b.state, b.rows_total, b.done, b.error, r.rows_done, r.pending, r.running, r.failed, r.finished,
+SELECT b.state, b.rows_total, coalesce(b.done, false) AS done, b.error, r.rows_done, r.pending, r.running,
+       r.failed, r.finished,
        (SELECT count(*) FROM pgjanus.backfill_bad_rows x
          WHERE x.migration = b.migration AND x.state = b.state AND x.outcome IS NULL) AS bad_rows,
        coalesce((SELECT paused FROM pgjanus.backfill_controls c WHERE c.migration = b.migration), false) AS paused
-  FROM pgjanus.backfills b
+  FROM (SELECT coalesce(b.migration, w.migration) AS migration, coalesce(b.state, w.state) AS state,
+               b.rows_total, b.done, b.error
+          FROM pgjanus.backfills b
+          -- one that had to wait before it began
+          FULL JOIN (SELECT DISTINCT migration, state FROM pgjanus.backfill_workers
+                      WHERE seen_at > clock_timestamp() - make_interval(secs => $2::float8)) w
+            ON w.migration = b.migration AND w.state = b.state) b
  CROSS JOIN LATERAL (
        SELECT coalesce(sum(rows_done), 0)::int8 AS rows_done,
               count(*) FILTER (WHERE NOT done AND cursor IS NULL) AS pending,
@@ -82,7 +89,7 @@ SELECT state, host, pid, status, reason, rows_per_s, batch_rows, waited_ms::text
 
 async def read_backfills(connection: Connection, migration: str) -> tuple[BackfillReport, ...]:
     """One for each row state that was ever to be emptied."""
-    rows = await connection.fetch(_BACKFILLS, migration)
+    rows = await connection.fetch(_BACKFILLS, migration, GONE_AFTER_SECONDS)
     workers = await connection.fetch(_WORKERS, migration, GONE_AFTER_SECONDS)
     return tuple(_report(row, [w for w in workers if w["state"] == row["state"]]) for row in rows)
 

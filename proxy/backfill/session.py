@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import asyncpg
 
@@ -31,8 +32,18 @@ _SETTINGS: dict[str, str] = {
     "enable_mergejoin": "off",
     "enable_sort": "off",
     "synchronize_seqscans": "off",
+    # Counting may take its time, on one core.
+    "max_parallel_workers_per_gather": "0",
     # A gate that stands proves that there is no row to look for, without looking.
     "constraint_exclusion": "on",
+}
+
+#: Only superusers and grantees may say so.
+_PRIVILEGED_SETTINGS: dict[str, str] = {
+    # Users' triggers (updated_at, audit) must not see the backfill.
+    "session_replication_role": "replica",
+    # Of two sessions in a deadlock the one that looks first gives up: let it be ours.
+    "deadlock_timeout": "50ms",
 }
 
 
@@ -45,11 +56,9 @@ async def open_session(url: str, purpose: str) -> Connection:
     connection = await connect(url, f"pgjanus {purpose}")
     for name, value in _SETTINGS.items():
         await connection.execute("SELECT set_config($1, $2, false)", name, value)
-    # Users' triggers (updated_at, audit) must not see the backfill; only superusers and grantees may say so.
-    try:
-        await connection.execute("SET session_replication_role = replica")
-    except asyncpg.InsufficientPrivilegeError:
-        pass
+    for name, value in _PRIVILEGED_SETTINGS.items():
+        with suppress(asyncpg.InsufficientPrivilegeError):
+            await connection.execute("SELECT set_config($1, $2, false)", name, value)
     return connection
 
 

@@ -70,19 +70,19 @@ async def walk(session: Session, step: Step, cursor: Cursor | None, size: BatchS
         ended = isinstance(outcome, Met) and outcome.rows == 0
         return outcome
 
-    async def note(outcome: Met | BadRow, size: BatchSize, seconds: float) -> bool:
+    async def note(outcome: Met | BadRow, size: BatchSize, seconds: float) -> BatchSize | None:
         nonlocal cursor
         if isinstance(outcome, BadRow):
             result.bad.append(outcome)
             if len(result.bad) > step.most_bad_rows:
                 raise TooManyBadRows(result.bad, len(result.bad))
             cursor = outcome.key
-            return True
+            return size
         result.met += outcome.rows
         if outcome.last is None:
-            return True
+            return size
         cursor = outcome.last
-        return await after(outcome, size, seconds)
+        return size if await after(outcome, size, seconds) else None
 
     await drive.drive(session, drive.Step(take, blame, step.pause), size, note)
     return result

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from proxy.backfill import bad_rows, rounds
 from proxy.backfill.convert import Converter
 from proxy.backfill.drive import BadRow, Met, Step, drive
+from proxy.backfill.pressure import Cause, Reason
 from proxy.backfill.progress import Meter, Progress, Status, publish
 from proxy.backfill.ranges import Job
 from proxy.backfill.rounds import Next, Turn
 from proxy.backfill.session import Session, find_key
 from proxy.backfill.throttle import LEAST_ROWS, START_ROWS, BatchSize
+from proxy.backfill.watch import Watch
 from proxy.database import Connection
 from rules.migration import Migration
 from rules.phases import RowState
@@ -86,6 +88,7 @@ class _Run:
         self._session = session
         self._job = job
         self._meter = Meter(job)
+        self._watch = Watch(job.migration)
         self._on_progress = on_progress
         self._still_wanted = still_wanted
         self._exact = exact
@@ -133,34 +136,48 @@ class _Run:
             found.append(await work(connection))
             return Met(0, None)
 
-        async def once(*_: object) -> bool:
-            return False
+        async def once(*_: object) -> None:
+            pass
 
         await drive(self._session, Step(take, take, self._pause), BatchSize(0), once)
         return found[-1]
 
     async def _round(self, *, wait: bool) -> None:
-        converter = Converter(self._job, self._meter, wait)
+        converter = Converter(self._job, self._meter, self._watch, wait)
         step = Step(converter.take, converter.blame, self._pause, self._between)
         self._size = await drive(self._session, step, self._size, self._after)
         if self._size.rows < START_ROWS and not wait:
             self._size = BatchSize(self._size.target_ms, START_ROWS)
 
-    async def _after(self, _: Met | BadRow, size: BatchSize, __: float) -> bool:
+    async def _after(self, _: Met | BadRow, size: BatchSize, __: float) -> BatchSize | None:
         self._meter.batch_size = size.rows
         self._meter.status = Status.RUNNING
         self._on_progress(self._meter.report("converting"))
-        return self._wanted
+        return replace(size, target_ms=self._watch.settings.batch_target_ms) if self._wanted else None
 
     async def _between(self, connection: Connection) -> None:
-        """A look around, twice a second."""
+        """A look around, twice a second; returns when there is room for the next batch."""
         if time.monotonic() - self._looked_at < _LOOK_EVERY_SECONDS:
             return
-        self._looked_at = time.monotonic()
-        if self._still_wanted is not None:
-            self._wanted = await self._still_wanted(connection)
+        while True:
+            if self._still_wanted is not None:
+                self._wanted = await self._still_wanted(connection)
+            reasons = await self._watch.reasons_to_wait(connection) if self._wanted else ()
+            self._looked_at = time.monotonic()
+            if not reasons:
+                break
+            await self._wait_for(connection, reasons)
         if self._meter.rows_total:
             await self._say(connection, Status.RUNNING, "")
+
+    async def _wait_for(self, connection: Connection, reasons: tuple[Reason, ...]) -> None:
+        since = time.monotonic()
+        words = "; ".join(reason.words for reason in reasons)
+        paused = reasons[0].cause is Cause.OPERATOR
+        await self._say(connection, Status.PAUSED if paused else Status.THROTTLED, words)
+        self._on_progress(self._meter.report(words if paused else f"waiting: {words}"))
+        await asyncio.sleep(_LOOK_EVERY_SECONDS)
+        self._meter.waited_ms[reasons[0].cause.value] += (time.monotonic() - since) * 1000
 
     async def _say(self, connection: Connection, status: Status, reason: str) -> None:
         self._meter.status, self._meter.reason = status, reason

@@ -14,6 +14,7 @@ from rich.progress import Progress as Bars
 from proxy.backfill.progress import Progress
 from proxy.backfill.runner import BackfillResult, run
 from proxy.cli import common
+from proxy.cli.controls import control, given_changes
 
 _LINE_EVERY_SECONDS = 2.0
 _MOST_BAD_ROWS_SHOWN = 50
@@ -25,13 +26,42 @@ _MOST_BAD_ROWS_SHOWN = 50
 @click.option("--once", is_flag=True, help="Without MIGRATION: do what is to be done now for all of them, and exit.")
 @click.option("--dry-run", is_flag=True, help="Convert one batch, show up to ten rows of it, and roll it back.")
 @click.option("--exact", is_flag=True, help="Count the rows to do first, instead of estimating them from a sample.")
+@click.option("--pause", "paused", flag_value=True, type=bool, default=None, help="Let all workers of MIGRATION wait.")
+@click.option("--resume", "paused", flag_value=False, type=bool, help="Let them go on.")
+@click.option("--batch-target", metavar="TIME", help="From now on: how long one batch of theirs should take.")
+@click.option("--max-lag", metavar="TIME", help="From now on: how far behind a standby may be.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any other setting of the file's backfill."
+)
+@click.option("--reset", is_flag=True, help="Back to the file's settings.")
 @common.json_option
-def command(migration: str | None, database_url: str, once: bool, dry_run: bool, exact: bool, as_json: bool) -> None:
+def command(
+    migration: str | None,
+    database_url: str,
+    once: bool,
+    dry_run: bool,
+    exact: bool,
+    paused: bool | None,
+    batch_target: str | None,
+    max_lag: str | None,
+    settings: tuple[str, ...],
+    reset: bool,
+    as_json: bool,
+) -> None:
     """Convert the rows that were there before, beside live traffic.
 
     With MIGRATION it ends when nothing is left in the row state that a neighbouring phase forbids. Without, it serves
-    all migrations for ever. It can be killed at any time, and goes on where it was.
+    all migrations for ever. It can be killed at any time, and goes on where it was; several share the work.
+
+    With --pause, --resume, --batch-target, --max-lag, --set or --reset it only tells the workers of MIGRATION that are
+    running, one within `advance` too, and returns.
     """
+    changes = given_changes(settings, batch_target, max_lag)
+    if paused is not None or changes or reset:
+        if migration is None:
+            raise click.UsageError("which migration? pgjanus backfill MIGRATION --pause")
+        common.run(control(database_url, migration, paused, changes, reset, as_json))
+        return
     with _Display(quiet=as_json or dry_run) as display:
         result = common.run(
             run(

@@ -7,7 +7,7 @@ from functools import partial
 
 import asyncpg
 
-from proxy.backfill.progress import Progress
+from proxy.backfill.progress import Progress, Status
 from proxy.backfill.session import Session, open_session
 from proxy.backfill.worker import empty_state
 from proxy.database import Connection
@@ -67,10 +67,14 @@ async def ensure_gate(operator: Operator, managed: ManagedTable, state: RowState
 
 async def empty(operator: Operator, managed: ManagedTable, state: RowState) -> None:
     """Backfill until a scan finds no row in that state."""
-    said = time.monotonic()
+    said, waiting = time.monotonic(), ""
 
     def progress(report: Progress) -> None:
-        nonlocal said
+        nonlocal said, waiting
+        why = report.state if report.status in (Status.PAUSED, Status.THROTTLED) else ""
+        if why != waiting and time.monotonic() - said >= _SAY_EVERY_SECONDS / 2:
+            said, waiting = time.monotonic(), why
+            operator.say(f"backfill: {why or 'goes on'}")
         if time.monotonic() - said >= _SAY_EVERY_SECONDS:
             said = time.monotonic()
             operator.say(
