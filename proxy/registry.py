@@ -49,6 +49,12 @@ class MigrationRow:
     hold_until: object | None = None
     hold_expired: bool = False
     relaxed: tuple[RelaxedNotNull, ...] = ()
+    withdrawn: bool = False
+
+    @property
+    def served(self) -> Phase:
+        """The phase as proxies serve it."""
+        return self.phase.withdrawn if self.withdrawn else self.phase
 
     @property
     def is_active(self) -> bool:
@@ -73,7 +79,7 @@ class State:
 
 _MIGRATIONS = """
 SELECT name, table_schema, table_name, table_oid::int8 AS table_oid, definition::text, strategy, phase, hold_until,
-       hold_until <= clock_timestamp() AS hold_expired, saved::text FROM pgjanus.migrations"""
+       hold_until <= clock_timestamp() AS hold_expired, saved::text, withdrawn FROM pgjanus.migrations"""
 
 
 async def read_state(connection: Connection) -> State:
@@ -116,6 +122,7 @@ def _migration_row(row: Mapping[str, Any]) -> MigrationRow:
         phase=phase_named(strategy, row["phase"]),
         hold_until=row["hold_until"],
         hold_expired=bool(row["hold_expired"]),
+        withdrawn=row["withdrawn"],
         relaxed=tuple(RelaxedNotNull(r["column"], r.get("constraint")) for r in saved.get("relaxed_not_null", ())),
     )
 
@@ -144,7 +151,7 @@ def managed_tables(state: State, catalog: Catalog) -> dict[TableName, ManagedTab
                 f" give it its name back, or pgjanus abort {row.name}"
             )
         relaxed = frozenset(r.column for r in row.relaxed)
-        managed = ManagedTable(row.compile(relation), row.phase, relation, relaxed)
+        managed = ManagedTable(row.compile(relation), row.served, relation, relaxed)
         found[row.table] = managed
         if relation.is_partitioned:
             found |= {part.table: managed.partition(part) for part in catalog.partitions_of(relation.oid)}
@@ -199,12 +206,18 @@ async def delete_migration(connection: Connection, name: str) -> None:
 async def set_phase(connection: Connection, row: MigrationRow, after: Phase) -> None:
     """Compare and set: raises if the phase is no longer what `row` says."""
     done = await connection.fetchval(
-        "UPDATE pgjanus.migrations SET phase = $3, hold_until = NULL, changed_at = clock_timestamp()"
+        "UPDATE pgjanus.migrations"
+        " SET phase = $3, withdrawn = false, hold_until = NULL, changed_at = clock_timestamp()"
         " WHERE name = $1 AND phase = $2 RETURNING true",
         *(row.name, row.phase.name, after.name),
     )
     if not done:
         raise PgjanusError(f"migration {row.name!r} is no longer in phase {row.phase.name}: look at pgjanus status")
+
+
+async def withdraw(connection: Connection, name: str, withdrawn: bool) -> None:
+    """Refuse clients of the new shape, or do not any more."""
+    await connection.execute("UPDATE pgjanus.migrations SET withdrawn = $2 WHERE name = $1", name, withdrawn)
 
 
 async def save_relaxed(connection: Connection, name: str, relaxed: tuple[RelaxedNotNull, ...]) -> None:

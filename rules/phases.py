@@ -6,7 +6,7 @@ a step: all of it follows from the two columns of the tables below, upwards and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 
@@ -97,19 +97,26 @@ class Phase:
     """One rung. `policy` is None only after the last step, when the table is no longer managed.
 
     In `announced` the hidden columns do not exist yet: proxies already expand `*` and column lists, refuse
-    new-shape clients, and write nothing but what the client wrote.
+    new-shape clients, and write nothing but what the client wrote. `serves_new`: clients of the new shape are served.
     """
 
     name: str
     policy: Policy | None
     expanded: bool = True
+    serves_new: bool = True
+
+    @property
+    def withdrawn(self) -> Phase:
+        """The same without clients of the new shape: between `expanded` and `announced` on the way down, so that nobody
+        reads new columns any more when proxies begin to write the old ones only."""
+        return replace(self, serves_new=False)
 
 
 def _phase(name: str, writes: str, reads: str) -> Phase:
     return Phase(name, Policy(Writes(writes), Reads(reads)))
 
 
-ANNOUNCED = Phase("announced", Policy(Writes.OLD, Reads.OLD), expanded=False)
+ANNOUNCED = Phase("announced", Policy(Writes.OLD, Reads.OLD), expanded=False, serves_new=False)
 CONTRACTED = Phase("contracted", None, expanded=False)
 
 LADDERS: dict[Strategy, tuple[Phase, ...]] = {

@@ -308,12 +308,18 @@ class _Planner:
 
     def _check_shape(self) -> None:
         for entry in self._touched:
-            if entry.managed and not entry.managed.phase.expanded and self._lookup.client.shape is Shape.NEW:
+            if entry.managed is None or entry.managed.phase.serves_new or self._lookup.client.shape is Shape.OLD:
+                continue
+            table, phase = entry.managed.relation.table, entry.managed.phase
+            if phase.expanded:
                 raise Refusal(
-                    f"the new shape of table {entry.managed.relation.table} is not available yet"
-                    f" in phase {entry.managed.phase.name}",
-                    "Connect again when the migration has reached phase expanded.",
+                    f"the new shape of table {table} is not available any more: its migration is being aborted",
+                    "Connect as a client of the old shape.",
                 )
+            raise Refusal(
+                f"the new shape of table {table} is not available yet in phase {phase.name}",
+                "Connect again when the migration has reached phase expanded.",
+            )
 
     def _check(self, sql: str) -> None:
         """What we made must at least be as many statements as the client sent: a last net under our own mistakes."""

@@ -6,7 +6,7 @@ writers would run into go, phase, epoch, history, NOTIFY ─► everybody is at 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from proxy import registry
 from proxy.database import Connection, load_relation
@@ -14,26 +14,20 @@ from proxy.ladder.attributes import constraining, ensure_attributes
 from proxy.ladder.contract import contract
 from proxy.ladder.dependants import relax, require_no_dependants, restore
 from proxy.ladder.gates import ensure_gate
-from proxy.ladder.grants import column_grants
 from proxy.ladder.indexes import drop_indexes, ensure_indexes, find_counterparts, plan_indexes
+from proxy.ladder.lowest import expand_table, forget, managed_table, put_guard, serve_new_again, withdraw
 from proxy.ladder.operator import LadderError, NotAcknowledged, Operator
 from proxy.ladder.outlook import warn_of_refusals
 from proxy.preflight import preflight
 from proxy.registry import MigrationRow, did_you_mean
 from proxy.verify import verify
-from rules.ddl.copying import copying_ddl, copying_drop
-from rules.ddl.guard import guard_ddl, guard_drop
 from rules.ddl.statements import (
-    Statement,
-    collapse,
     drop_constraint,
-    expand,
     gate_name,
     leaves_old_format,
     reads_new_format,
 )
-from rules.migration import ManagedTable
-from rules.phases import ANNOUNCED, CONTRACTED, STATE_COLUMN, Phase, Reads, RowState, step_between
+from rules.phases import ANNOUNCED, CONTRACTED, Phase, Reads, RowState, step_between
 from rules.spec import MigrationSpec
 
 
@@ -89,12 +83,12 @@ async def start(operator: Operator, spec: MigrationSpec) -> Outcome:
         operator.say(f"{spec.migration}: was announced already; going on")
     try:
         row = await registry.read_migration(connection, spec.migration)
-        row = await _expand(operator, row)
+        row = await expand_table(operator, row)
     except BaseException:
         if not connection.is_closed():
             row = await registry.read_migration(connection, spec.migration)
             if row.phase is ANNOUNCED:
-                await _forget(operator, row, "announcement taken back")
+                await forget(operator, row, "announcement taken back")
         raise
     outcome = Outcome(row.name, row.phase.name, [ANNOUNCED.name, row.phase.name])
     await _settle(operator, outcome)
@@ -141,46 +135,6 @@ async def _require_preflight(operator: Operator, spec: MigrationSpec) -> None:
         operator.say(f"note: {warning}")
 
 
-async def _expand(operator: Operator, row: MigrationRow) -> MigrationRow:
-    """From `announced` to the first phase with columns."""
-    connection = operator.connection
-    await operator.wait_for_proxies(await registry.read_epoch(connection))
-    managed = await _managed(operator, row)
-    after = row.ladder[1]
-    grants = await column_grants(connection, managed.migration, managed.relation)
-
-    async def work(connection: Connection) -> None:
-        # Columns that are there in this phase are what an interrupted abort left behind: their contents are stale.
-        for statement in (*_leftovers(managed), *expand(managed.migration, managed.relation, grants)):
-            await connection.execute(statement.sql)
-        await _guard(connection, managed, after)
-        await registry.set_phase(connection, row, after)
-        await registry.record(connection, row.name, row.phase, after, await registry.raise_epoch(connection))
-
-    await operator.briefly("adding the columns", [row.table_oid], work)
-    operator.say(f"{row.name}: {after.name}")
-    try:
-        managed = await _managed(operator, row)
-        await ensure_indexes(operator, managed, await plan_indexes(operator, managed), after)
-    except LadderError as error:
-        # Only reads of the new shape are slower without them; the next step makes them before it goes on.
-        operator.say(f"note: {error}")
-    return await registry.read_migration(connection, row.name)
-
-
-def _leftovers(managed: ManagedTable) -> tuple[Statement, ...]:
-    if managed.relation.column(STATE_COLUMN) is None:
-        return ()
-    return (*guard_drop(managed.migration), *copying_drop(managed.migration), *collapse(managed.migration))
-
-
-async def _guard(connection: Connection, managed: ManagedTable, after: Phase) -> None:
-    """The triggers that `after` wants, in the transaction that enters it."""
-    then = replace(managed, phase=after)
-    for statement in (*guard_ddl(then), *copying_ddl(then)):
-        await connection.execute(statement.sql)
-
-
 # advance, rollback
 
 
@@ -194,14 +148,16 @@ async def advance(operator: Operator, name: str, to: str | None = None) -> Outco
     target = _target(row, to, +1)
     outcome = Outcome(name, row.phase.name)
     await warn_of_refusals(operator, row)
+    if row.withdrawn and row.phase is target:
+        await serve_new_again(operator, row)
     while row.phase is not target:
         await _release_stale_hold(operator, row)
         after = row.ladder[row.ladder.index(row.phase) + 1]
         if row.phase is ANNOUNCED:
-            row = await _expand(operator, row)
+            row = await expand_table(operator, row)
         elif after is CONTRACTED:
             await operator.wait_for_proxies(await registry.read_epoch(operator.connection))
-            managed = await _managed(operator, row)
+            managed = await managed_table(operator, row)
             await require_no_dependants(operator, managed, after.name)
             await ensure_gate(operator, managed, RowState.OLD)
             await ensure_attributes(operator, managed)
@@ -261,7 +217,7 @@ async def _step(operator: Operator, row: MigrationRow, after: Phase) -> Migratio
     assert after.policy is not None and before.policy is not None
     operator.say(f"{row.name}: {before.name} → {after.name}")
     await operator.wait_for_proxies(await registry.read_epoch(connection))
-    managed = await _managed(operator, row)
+    managed = await managed_table(operator, row)
     if leaves_old_format(after) and not leaves_old_format(before):
         await require_no_dependants(operator, managed, after.name)
         await relax(operator, managed, row.relaxed)
@@ -285,7 +241,7 @@ async def _step(operator: Operator, row: MigrationRow, after: Phase) -> Migratio
     async def work(connection: Connection) -> None:
         for statement in going:
             await connection.execute(statement.sql)
-        await _guard(connection, managed, after)
+        await put_guard(connection, managed, after)
         await registry.set_phase(connection, row, after)
         await registry.record(connection, row.name, before, after, await registry.raise_epoch(connection))
 
@@ -302,11 +258,6 @@ async def _require_agreement(operator: Operator, row: MigrationRow) -> None:
             " with --repair mends them"
         )
     operator.say("verified: both formats of every row agree")
-
-
-async def _managed(operator: Operator, row: MigrationRow) -> ManagedTable:
-    _, managed = await registry.read_managed_table(operator.connection, row.name)
-    return managed
 
 
 async def _release_stale_hold(operator: Operator, row: MigrationRow) -> None:
@@ -329,7 +280,7 @@ async def _settle(operator: Operator, outcome: Outcome, row: MigrationRow | None
         operator.say(f"done, but {error}; the next step waits for them")
         return
     if row is not None and row.phase.policy is not None:
-        managed = await _managed(operator, row)
+        managed = await managed_table(operator, row)
         await drop_indexes(operator, managed, await plan_indexes(operator, managed), row.phase)
 
 
@@ -344,7 +295,7 @@ async def abort(operator: Operator, name: str) -> Outcome:
     outcome = Outcome(name, None)
     await _release_stale_hold(operator, row)
     if await registry.present_name(operator.connection, row) is None:
-        await _forget(operator, row, "aborted: its table is gone")
+        await forget(operator, row, "aborted: its table is gone")
         return outcome
     if row.phase not in (ANNOUNCED, row.ladder[1]):
         outcome.steps += (await rollback(operator, name, row.ladder[1].name)).steps
@@ -353,34 +304,15 @@ async def abort(operator: Operator, name: str) -> Outcome:
     await operator.wait_for_proxies(await registry.read_epoch(connection))
     if row.phase is not ANNOUNCED:
         await _restore_all(operator, row)
-        async with connection.transaction():
-            await registry.set_phase(connection, row, ANNOUNCED)
-            epoch = await registry.raise_epoch(connection)
-            await registry.record(connection, name, row.phase, ANNOUNCED, epoch, "abort")
+        await withdraw(operator, row)
         outcome.steps.append(ANNOUNCED.name)
-        await operator.wait_for_proxies(epoch)
+        await operator.wait_for_proxies(await registry.read_epoch(connection))
         row = await registry.read_migration(connection, name)
-    await _forget(operator, row, "aborted")
+    await forget(operator, row, "aborted")
     await _settle(operator, outcome)
     return outcome
 
 
 async def _restore_all(operator: Operator, row: MigrationRow) -> None:
     if row.relaxed:
-        await restore(operator, await _managed(operator, row), row.relaxed)
-
-
-async def _forget(operator: Operator, row: MigrationRow, note: str) -> None:
-    """From `announced` to nothing: columns, if there are any, and registration in one transaction."""
-    leftovers: tuple[Statement, ...] = ()
-    if await registry.present_name(operator.connection, row) is not None:
-        leftovers = _leftovers(await _managed(operator, row))
-
-    async def work(connection: Connection) -> None:
-        for statement in leftovers:
-            await connection.execute(statement.sql)
-        await registry.delete_migration(connection, row.name)
-        await registry.record(connection, row.name, row.phase, None, await registry.raise_epoch(connection), note)
-
-    await operator.briefly("dropping the new columns", [row.table_oid], work)
-    operator.say(f"{row.name}: {note}")
+        await restore(operator, await managed_table(operator, row), row.relaxed)

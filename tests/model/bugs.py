@@ -17,4 +17,5 @@ class Bug(Enum):
     GATE_TOO_EARLY = "a phase is entered before the backfill has ended"
     BOOLEAN_MARKER = "the row state says only whether the new format is there"
     TWO_RUNGS = "a step takes two rungs"
+    NOT_WITHDRAWN = "an abort enters announced while clients of the new shape are served"
     GATE_NOT_DROPPED = "a step leaves the gate that the next phase's writers run into"

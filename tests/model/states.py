@@ -15,6 +15,9 @@ from tests.model.table import Row, Truth
 TOO_FAR = 2
 GATES = (RowState.OLD, RowState.NEW)
 ABSENT, NOT_VALID, VALID = 0, 1, 2
+#: Numbers of phases: `announced` is 0; from the second one up they are those of the ladder. In the first of these two
+#: the columns are there, and clients of the new shape are refused.
+WITHDRAWN, EXPANDED = 1, 2
 
 
 class Transaction(NamedTuple):

@@ -51,7 +51,8 @@ class Table:
         self._relation = relation
         self.pair, self.bugs, self.parity = pair, bugs, parity
         self.migration: Migration = load_text(text, "t.yaml").compile(relation)
-        self.ladder = tuple(p for p in LADDERS[strategy] if p.policy is not None)
+        announced, expanded, *further = (p for p in LADDERS[strategy] if p.policy is not None)
+        self.ladder = (announced, expanded.withdrawn, expanded, *further)
         self.snapshots = [_snapshot(self.migration, phase, relation) for phase in self.ladder]
         self.names = [c.physical for s in Shape for c in self.migration.changes[0].side(s)] + [STATE_COLUMN]
         self.writes = {Shape.OLD: pair.old_writes, Shape.NEW: pair.new_writes}

@@ -19,10 +19,12 @@ from tests.model.bugs import Bug
 from tests.model.pairs import Write
 from tests.model.states import (
     ABSENT,
+    EXPANDED,
     GATES,
     NOT_VALID,
     TOO_FAR,
     VALID,
+    WITHDRAWN,
     Next,
     Proxy,
     Setting,
@@ -58,7 +60,10 @@ class World:
         return self.table.settled(self.table.unexpanded((*old, *(None for _ in self.setting.pair.new), 0)))
 
     def named(self, state: State) -> str:
-        return self.ladder[state.at].name
+        return self.called(state.at)
+
+    def called(self, at: int) -> str:
+        return self.ladder[at].name + (", new shape refused" if at == WITHDRAWN else "")
 
     # --- what must hold ---------------------------------------------------------------------------------------------
 
@@ -81,7 +86,8 @@ class World:
                 wrong = self._misread(at, *(held or (state.row, state.truth)))
                 if wrong is not None:
                     return f"{who} in phase {self.ladder[at].name}{wrong}"
-        if self.table.state(state.row) is RowState.BOTH and not self.table.agrees(state.row):
+        # In `announced` the new columns may get stale: nobody reads them, and the next one to come makes them anew.
+        if state.at and self.table.state(state.row) is RowState.BOTH and not self.table.agrees(state.row):
             return "the two formats of a row in state both differ"
         return None
 
@@ -126,21 +132,30 @@ class World:
         acknowledged = self._acknowledged(state)
         if acknowledged is None:
             return
-        reach = (1, -1, 2, -2) if Bug.TWO_RUNGS in self.bugs else (1, -1)
-        lowest = 0 if self.setting.abort else 1
-        ways = [(to, self._moves_to(state, to)) for d in reach if lowest <= (to := state.at + d) < len(self.ladder)]
+        ways = [(to, self._moves_to(state, to)) for to in self._targets(state.at)]
         if state.at == 0 and state.columns:
             ways.append((0, ("collapse",)))
         for to, moves in ways:
-            what = f"every live proxy has acknowledged {self.named(state)}, a step to {self.ladder[to].name} begins"
+            what = f"every live proxy has acknowledged {self.named(state)}, a step to {self.called(to)} begins"
             yield Next(what, acknowledged._replace(step=Step(to, moves)))
+
+    def _targets(self, at: int) -> list[int]:
+        """The phases that a step may lead to."""
+        if at == 0:
+            return [EXPANDED]
+        if at == WITHDRAWN:  # what `expanded` may do, and to let clients of the new shape in again
+            return [0, EXPANDED, EXPANDED + 1]
+        reach = (1, -1, 2, -2) if Bug.TWO_RUNGS in self.bugs else (1, -1)
+        lowest = WITHDRAWN if self.setting.abort else EXPANDED
+        found = [to for d in reach if lowest <= (to := at + d) < len(self.ladder)]
+        return [*found, 0] if at == EXPANDED and Bug.NOT_WITHDRAWN in self.bugs else found
 
     def _moves_to(self, state: State, to: int) -> tuple[str, ...]:
         """The order of a step after everybody has acknowledged: `_step`, `_expand` and `abort` there."""
         if state.at == 0:
             return ("expand",)
         empties = step_between(self.ladder[state.at], self.ladder[to]).empties
-        if to == 0 or empties is None or Bug.GATE_TOO_EARLY in self.bugs:
+        if max(state.at, to) <= EXPANDED or empties is None or Bug.GATE_TOO_EARLY in self.bugs:
             return ("enter",)
         # A gate that stands already is gone on with.
         gate = state.gates[GATES.index(empties)]
@@ -174,7 +189,8 @@ class World:
                     return None  # the backfill goes on
                 return Next(f"gate on state {forbidden.value} proved", _with_gate(rest, forbidden, VALID))
             case "enter" | "expand" | "collapse" as move:
-                if self._locked(state) and not (move == "enter" and step.to == 0):
+                takes_no_lock = step.to == WITHDRAWN or (state.at, step.to) == (WITHDRAWN, EXPANDED)
+                if self._locked(state) and not takes_no_lock:
                     return None
                 return Next(*self._entered(state, step, move))
             case _:
@@ -198,7 +214,9 @@ class World:
         proxies = [_one_epoch_later(p) for p in state.proxies]
         gates = list(state.gates)
         guard, columns, row, truth = state.guard, state.columns, state.row, state.truth
-        if move == "enter" and step.to:
+        if move == "enter" and step.to == 0:
+            guard = -1
+        elif move == "enter" and max(step.to, state.at) > EXPANDED:
             for dropped in step_between(self.ladder[state.at], self.ladder[step.to]).drops:
                 if dropped in GATES and Bug.GATE_NOT_DROPPED not in self.bugs:
                     gates[GATES.index(dropped)] = ABSENT
@@ -211,7 +229,7 @@ class World:
                 truth = truth[0], self.setting.pair.up(truth[0])
         said = {"enter": "is entered", "expand": "is entered: columns are added", "collapse": ": columns are dropped"}
         after = State(step.to, columns, row, truth, (gates[0], gates[1]), guard, (), None)
-        return f"{self.ladder[step.to].name} {said[move]}", _with_proxies(after, proxies)
+        return f"{self.called(step.to)} {said[move]}", _with_proxies(after, proxies)
 
     # Others
 
@@ -227,12 +245,12 @@ class World:
 
     def _emptied(self, state: State) -> tuple[RowState, ...]:
         """What a worker may be at: in the middle of the ladder also one that has not heard of the latest phase yet."""
-        if state.at > 1:
+        if state.at > EXPANDED:
             return GATES
         stepping = (
             () if state.step is None else (step_between(self.ladder[state.at], self.ladder[state.step.to]).empties,)
         )
-        asked = states_to_empty(self.setting.strategy, self.named(state))
+        asked = states_to_empty(self.setting.strategy, self.ladder[state.at].name)
         return tuple(s for s in GATES if s in (*asked, *stepping))
 
     def _bypass(self, state: State) -> Iterator[Next]:
