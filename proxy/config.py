@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Final, Self
@@ -42,16 +43,52 @@ def read_address(text: str, option: str) -> Address:
     return Address(host.strip("[]") or "0.0.0.0", int(port))
 
 
+class TlsMode(Enum):
+    """The six modes of libpq and PgBouncer."""
+
+    DISABLE = "disable"
+    ALLOW = "allow"
+    PREFER = "prefer"
+    REQUIRE = "require"
+    VERIFY_CA = "verify-ca"
+    VERIFY_FULL = "verify-full"
+
+    @property
+    def verifies(self) -> bool:
+        """Whether the other side has to have a certificate of an authority that we trust."""
+        return self in (TlsMode.VERIFY_CA, TlsMode.VERIFY_FULL)
+
+    @property
+    def requires(self) -> bool:
+        return self.verifies or self is TlsMode.REQUIRE
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """Encryption between the proxy and PostgreSQL, in libpq's words. Nothing is read from a home directory.
+
+    `allow` is `prefer`: PgBouncer, too, does not try without first.
+    """
+
+    sslmode: TlsMode = TlsMode.DISABLE
+    sslrootcert: Path | None = None
+    sslcert: Path | None = None
+    sslkey: Path | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class ServerUrl:
     """Where PostgreSQL is, and the database that is managed, if the URL names one."""
 
     address: Address
     database: str | None
+    tls: ServerTls = ServerTls()
 
 
 def read_server_url(text: str, option: str) -> ServerUrl:
     """`postgresql://host[:port][/database]`; `?host=/directory` for a unix socket. Credentials are not used.
+
+    `sslmode`, `sslrootcert`, `sslcert` and `sslkey` mean what they mean to libpq, but for the default, `disable`.
 
     Raises:
         SettingsError: it is no such URL.
@@ -71,7 +108,18 @@ def read_server_url(text: str, option: str) -> ServerUrl:
     if query.get("port", [""])[0].isdigit():
         port = int(query["port"][0])
     address = Address(f"{host}/.s.PGSQL.{port}", 0) if host.startswith("/") else Address(host, port)
-    return ServerUrl(address, unquote(url.path.lstrip("/")) or query.get("dbname", [None])[0])
+    return ServerUrl(address, unquote(url.path.lstrip("/")) or query.get("dbname", [None])[0], _read_tls(query, option))
+
+
+def _read_tls(query: dict[str, list[str]], option: str) -> ServerTls:
+    files = {name: Path(query[name][0]) for name in ("sslrootcert", "sslcert", "sslkey") if name in query}
+    word = query.get("sslmode", ["disable"])[0]
+    try:
+        mode = TlsMode(word)
+    except ValueError:
+        known = ", ".join(m.value for m in TlsMode)
+        raise SettingsError(f"{option}: sslmode {word!r} is not known; use one of {known}") from None
+    return ServerTls(mode, **files)
 
 
 def _without_password(text: str) -> str:
@@ -118,6 +166,27 @@ class Limits(BaseModel):
     linger_timeout_s: Annotated[float, Field(gt=0)] = 60.0
 
 
+class ClientTls(BaseModel):
+    """Encryption between clients and the proxy, in PgBouncer's words. `allow` and `prefer` leave it to the client."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sslmode: TlsMode = TlsMode.DISABLE
+    #: PEM, the proxy's own; the key may be in the same file.
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    #: Who may have signed the clients' certificates. Asked for in `verify-ca` and `verify-full`, which are the same.
+    ca_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _has_files(self) -> Self:
+        if self.sslmode is not TlsMode.DISABLE and self.cert_file is None:
+            raise ValueError(f"sslmode {self.sslmode.value} needs cert_file, and key_file if the key is not in it")
+        if self.sslmode.verifies and self.ca_file is None:
+            raise ValueError(f"sslmode {self.sslmode.value} needs ca_file, to check clients' certificates with")
+        return self
+
+
 class Observing(BaseModel):
     """What is kept of the statements that are sent while a migration is in its first phase."""
 
@@ -151,6 +220,7 @@ class ProxyFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     clients: tuple[ClientMatch, ...] = ()
+    client_tls: ClientTls = ClientTls()
     limits: Limits = Limits()
     observe: Observing = Observing()
     lease: Lease = Lease()

@@ -1,44 +1,120 @@
-"""Opens connections to PostgreSQL."""
+"""Opens connections to PostgreSQL, encrypted where the settings say so."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
-from proxy.config import Address
+from proxy.config import Address, ServerTls
+from proxy.encryption import reason, server_context
+from proxy.ends import End
 from proxy.errors import ServerUnreachable
+from proxy.wire.startup import SSL_REQUEST
+from proxy.wire.tls import TlsStream
 
-AnyProtocol = TypeVar("AnyProtocol", bound=asyncio.Protocol)
+AnyEnd = TypeVar("AnyEnd", bound=End)
+_YES: Final = b"S"
+_NO: Final = b"N"
 
 
 class Dialer:
-    def __init__(self, address: Address, timeout_s: float) -> None:
+    """
+    Raises:
+        SettingsError: a file of `tls` cannot be used.
+    """
+
+    def __init__(self, address: Address, timeout_s: float, tls: ServerTls | None = None) -> None:
         self.address = address
         self._timeout_s = timeout_s
+        self._tls = tls or ServerTls()
+        # PostgreSQL does not encrypt what goes through a unix socket, and libpq does not ask it to.
+        self._context = server_context(self._tls) if address.port else None
 
-    async def dial(self, protocol: Callable[[], AnyProtocol]) -> AnyProtocol:
-        """A connected protocol.
+    async def dial(self, end: Callable[[], AnyEnd]) -> AnyEnd:
+        """A connected end, to which nothing has been written yet.
 
         Raises:
-            ServerUnreachable: nothing accepts connections there, or not in time.
+            ServerUnreachable: nothing accepts connections there, or not in time, or not encrypted as it should be.
         """
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._timeout_s):
-                if self.address.port:
-                    transport, made = await loop.create_connection(protocol, self.address.host, self.address.port)
-                else:
-                    transport, made = await loop.create_unix_connection(protocol, self.address.host)
+                made = await self._connect(end)
+                if self._context is not None:
+                    try:
+                        await self._encrypt(made, self._context)
+                    except BaseException:
+                        made.abort()
+                        raise
+                return made
         except TimeoutError:
-            reason = f"no answer within {self._timeout_s:g} s"
+            why = f"no answer within {self._timeout_s:g} s"
         except OSError as error:
-            reason = error.strerror or str(error)
+            why = reason(error)
+        raise ServerUnreachable(f"could not connect to the PostgreSQL server at {self.address}: {why}")
+
+    async def _connect(self, end: Callable[[], AnyEnd]) -> AnyEnd:
+        loop = asyncio.get_running_loop()
+        if self.address.port:
+            transport, made = await loop.create_connection(end, self.address.host, self.address.port)
         else:
-            keep_alive(transport)
-            return made
-        raise ServerUnreachable(f"could not connect to the PostgreSQL server at {self.address}: {reason}")
+            transport, made = await loop.create_unix_connection(end, self.address.host)
+        keep_alive(transport)
+        return made
+
+    async def _encrypt(self, end: End, context: ssl.SSLContext) -> None:
+        """Ask the server, and encrypt if it says yes.
+
+        Raises:
+            OSError, ssl.SSLError: it says no where it must not, or something else, or the handshake fails.
+        """
+        answer = await _Asking(end).ask(SSL_REQUEST)
+        if answer == _NO and not self._tls.sslmode.requires:
+            return
+        if answer == _NO:
+            raise OSError(f"it does not encrypt connections, and sslmode is {self._tls.sslmode.value}")
+        if answer != _YES:
+            raise OSError("it does not answer a request for encryption as PostgreSQL does")
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def shaken(_: TlsStream, error: OSError | None) -> None:
+            if not done.done():
+                done.set_exception(error) if error is not None else done.set_result(None)
+
+        end.encrypt(TlsStream(context, server_side=False, hostname=self.address.host), shaken)
+        await done
+
+
+class _Asking(asyncio.Protocol):
+    """Takes the place of an end until the server has answered with one byte."""
+
+    def __init__(self, end: End) -> None:
+        assert end.transport is not None
+        self._end, self._transport = end, end.transport
+        self._answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def ask(self, request: bytes) -> bytes:
+        """
+        Raises:
+            OSError: the server closed the connection.
+        """
+        self._transport.set_protocol(self)
+        self._transport.write(request)
+        try:
+            # More than a byte has been injected by somebody in between: what TLS says must come after its handshake.
+            return await self._answer
+        finally:
+            self._transport.set_protocol(self._end)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._answer.done():
+            self._answer.set_result(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._answer.done():
+            self._answer.set_exception(exc or ConnectionResetError("it closed the connection"))
 
 
 def keep_alive(transport: asyncio.BaseTransport) -> None:

@@ -1,10 +1,13 @@
-"""One end of a session: a socket that says when it takes no more."""
+"""One end of a session: a socket, maybe encrypted, that says when it takes no more."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from typing import Final, cast
+
+from proxy.encryption import OnHandshake, TlsTransport
+from proxy.wire.tls import TlsStream
 
 #: Per direction: beyond `high` the other side is not read any more, until less than `low` is left to write.
 _WRITE_HIGH_BYTES: Final = 256 << 10
@@ -29,6 +32,13 @@ class End(asyncio.Protocol):
         # uvloop's transports do not derive from asyncio's.
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(_WRITE_HIGH_BYTES, _WRITE_LOW_BYTES)
+
+    def encrypt(self, stream: TlsStream, shaken: OnHandshake, received: bytes = b"") -> None:
+        """Begin TLS, of which `received` has come already; everything else goes on as before."""
+        assert self.transport is not None
+        layer = TlsTransport(self.transport, self, stream, shaken)
+        self.transport = cast(asyncio.Transport, layer)
+        layer.begin(received)
 
     def pause_writing(self) -> None:
         self.blocked = True

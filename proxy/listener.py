@@ -7,7 +7,8 @@ from functools import partial
 
 from proxy.config import Address
 from proxy.errors import ListenError
-from proxy.session import ClientSide, Gateway
+from proxy.gateway import Gateway
+from proxy.session import ClientSide
 from rules.phases import Shape
 
 _BACKLOG = 1024

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from enum import Enum, auto
 from functools import partial
 from typing import Final, assert_never
 
 import structlog
 
-from proxy.config import ProxyFile
-from proxy.conversation.actions import Action, Ask, Dismiss, Hold, Refused, Tally, ToClient, ToServer
+from proxy.conversation.actions import Action, Ask, Dismiss, Hold, Refused, ToClient, ToServer
 from proxy.conversation.conversation import Conversation
 from proxy.conversation.judge import Judge
-from proxy.conversation.opening import Answer, Begin, Opening, Reject, UnknownShape, requested_shape
+from proxy.conversation.opening import (
+    Answer,
+    Begin,
+    Encrypt,
+    Opening,
+    Reject,
+    UnknownShape,
+    requested_shape,
+)
 from proxy.conversation.settings import Settings
-from proxy.conversation.statements import Planner, Question, Verdict
-from proxy.dialer import Dialer, keep_alive
+from proxy.conversation.statements import Question
+from proxy.dialer import keep_alive
+from proxy.encryption import reason
 from proxy.ends import End
 from proxy.errors import ServerUnreachable
-from proxy.pins import Pins
+from proxy.gateway import Gateway
 from proxy.wire.messages import ADMIN_SHUTDOWN, CANNOT_CONNECT_NOW, CONNECTION_FAILURE, error_response, message
 from proxy.wire.startup import CancelRequest, StartupMessage
+from proxy.wire.tls import ALPN, TlsStream
 from rules.migration import Client
 from rules.phases import Shape
 
@@ -34,26 +42,6 @@ _INTERNAL_ERROR: Final = "XX000"
 _NOT_REPLICATION: Final = {"", "false", "off", "no", "0", "f", "n"}
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class Gateway:
-    """What all sessions of a process share. `database` is the managed one; None if any may be."""
-
-    dialer: Dialer
-    pins: Pins
-    planner: Planner
-    tally: Tally
-    file: ProxyFile
-    database: str | None = None
-    #: Plans what takes too long for the event loop; None if nothing does.
-    ask: Callable[[Question], Awaitable[Verdict]] | None = None
-    sessions: set[Session] = field(default_factory=set)
-    opened: int = 0
-    unreachable: int = 0
-    #: Set while no session is left.
-    empty: asyncio.Event = field(default_factory=asyncio.Event)
-    draining: bool = False
 
 
 class _Progress(Enum):
@@ -88,6 +76,8 @@ class ClientSide(End):
 class _ServerSide(End):
     def __init__(self, session: Session) -> None:
         self._session = session
+        #: Maybe before it was the session's: then whoever dials says so.
+        self.lost = False
         super().__init__(session.regulate)
 
     def data_received(self, data: bytes) -> None:
@@ -97,7 +87,8 @@ class _ServerSide(End):
         self._session.server_eof()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._session.server_lost()
+        self.lost = True
+        self._session.server_lost(self)
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
@@ -117,7 +108,7 @@ class Session:
         self._client: End = client
         self._server: _ServerSide | None = None
         self._progress = _Progress.OPENING
-        self._opening: Opening | None = Opening()
+        self._opening: Opening | None = Opening(gateway.encryption)
         self._conversation: Conversation | None = None
         self._dialing: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
@@ -190,7 +181,9 @@ class Session:
         """It closes the connection at its very end."""
         self._server_ended = True
 
-    def server_lost(self) -> None:
+    def server_lost(self, server: _ServerSide) -> None:
+        if server is not self._server:
+            return
         self._progress = _Progress.OVER
         self._server_gone = True
         if self._conversation is not None:
@@ -210,6 +203,8 @@ class Session:
                     self._client.write(answer)
                 case Reject(answer):
                     self._close_client(answer)
+                case Encrypt():
+                    self._encrypt(event)
                 case Begin(first, rest):
                     self._opening = None
                     self._clear_timer()
@@ -222,6 +217,21 @@ class Session:
                         self._close_client(error.response)
                         return
                     self._dialing = asyncio.get_running_loop().create_task(self._dial(first, rest))
+
+    def _encrypt(self, event: Encrypt) -> None:
+        context = self._gateway.client_tls
+        assert context is not None, "only then is it offered"
+
+        def shaken(stream: TlsStream, error: OSError | None) -> None:
+            if error is not None:
+                log.warning("client_tls_failed", reason=reason(error))
+            elif event.direct and stream.alpn != ALPN:
+                log.warning("client_tls_failed", reason=f"it begins with TLS and does not offer ALPN protocol {ALPN!r}")
+                self._close_client()
+
+        if event.answer:
+            self._client.write(event.answer)
+        self._client.encrypt(TlsStream(context, server_side=True), shaken, event.received)
 
     def _converse_as(self, startup: StartupMessage) -> Conversation | None:
         """None for what is relayed as raw bytes: other databases, replication, other protocols."""
@@ -251,6 +261,9 @@ class Session:
         finally:
             self._dialing = None
         self._server, self._server_gone = server, False
+        if server.lost:
+            self.server_lost(server)
+            return
         if self._client_gone:
             server.abort()
             return

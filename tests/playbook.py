@@ -21,15 +21,16 @@ import pytest
 import uvloop
 
 import proxy.session
-from proxy.config import Address, ProxyFile
+from proxy.config import Address, ProxyFile, ServerTls
 from proxy.conversation.actions import Action, Tally, ToClient, ToServer
 from proxy.conversation.conversation import Conversation
 from proxy.dialer import Dialer
+from proxy.encryption import client_context
+from proxy.gateway import Gateway
 from proxy.listener import listen
 from proxy.pins import Pins, ServerProcess
 from proxy.planning.process import PlanningProcess
 from proxy.plans import PlanCache, RawPlanner
-from proxy.session import Gateway
 from proxy.wire.messages import ErrorFields, message
 from rules.catalog import Catalog, Relation, TableName
 from rules.migration import Client, ManagedTable, Migration
@@ -160,8 +161,10 @@ class LocalProxy:
         file: ProxyFile,
         database: str | None,
         away_from: int = sys.maxsize,
+        server_tls: ServerTls | None = None,
     ) -> None:
         self._away_from = away_from
+        self._server_tls = server_tls
         self.tally = Tally()
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -171,10 +174,12 @@ class LocalProxy:
     async def _start(
         self, server_port: int, pins: Pins, planner: RawPlanner, file: ProxyFile, database: str | None
     ) -> int:
-        dialer = Dialer(Address("127.0.0.1", server_port), 5)
+        dialer = Dialer(Address("127.0.0.1", server_port), 5, self._server_tls)
         plans = PlanCache(planner, file.limits.plan_cache_bytes, away_from=self._away_from)
         self.planning = PlanningProcess(plans)
-        self.gateway = Gateway(dialer, pins, plans, self.tally, file, database, self.planning.answer)
+        self.gateway = Gateway(
+            dialer, pins, plans, self.tally, file, database, self.planning.answer, client_context(file.client_tls)
+        )
         self.server = await listen(self.gateway, Address("127.0.0.1", 0), Shape.OLD, "--listen")
         return int(self.server.sockets[0].getsockname()[1])
 

@@ -18,6 +18,9 @@ from proxy.cli.common import EXIT_USAGE, describe, fail
 from proxy.config import Address, Lease, Observing, ProxyFile, ServerUrl, read_address, read_proxy_file, read_server_url
 from proxy.conversation.actions import Tally
 from proxy.dialer import Dialer
+from proxy.encryption import client_context
+from proxy.ends import End
+from proxy.gateway import Gateway
 from proxy.listener import drain, listen
 from proxy.logs import configure_logs
 from proxy.metrics import Metrics
@@ -27,7 +30,6 @@ from proxy.pins import FixedPins, Pins
 from proxy.planning.process import LONG_CHARS, PlanningProcess
 from proxy.plans import PlanCache
 from proxy.rollout import Rollout
-from proxy.session import Gateway
 from rules.catalog import Catalog
 from rules.phases import Shape
 from rules.planner import plan
@@ -132,8 +134,9 @@ async def serve(serving: Serving) -> None:
         PgjanusError, asyncpg.PostgresError, OSError: the control connection cannot be used.
     """
     limits = serving.file.limits
-    dialer = Dialer(serving.server.address, limits.connect_timeout_s)
-    (await dialer.dial(_Probe)).close()
+    client_tls = client_context(serving.file.client_tls)
+    dialer = Dialer(serving.server.address, limits.connect_timeout_s, serving.server.tls)
+    (await dialer.dial(_probe)).close()
     async with AsyncExitStack() as stack:
         pins = await _control(serving.database_url, serving.file.lease, stack)
         sightings = Sightings()
@@ -143,7 +146,7 @@ async def serve(serving: Serving) -> None:
         plans = PlanCache(plan, limits.plan_cache_bytes, sightings.watch, away_from=LONG_CHARS)
         planning = PlanningProcess(plans)
         stack.callback(planning.close)
-        gateway = Gateway(dialer, pins, plans, Tally(), serving.file, serving.database, planning.answer)
+        gateway = Gateway(dialer, pins, plans, Tally(), serving.file, serving.database, planning.answer, client_tls)
         servers = [await listen(gateway, serving.listen, Shape.OLD, "--listen")]
         stack.callback(servers[0].close)
         if serving.listen_new is not None:
@@ -194,18 +197,9 @@ def _recorder(database_url: str, sightings: Sightings, settings: Observing) -> R
     return recorder
 
 
-class _Probe(asyncio.Protocol):
-    """Only to learn whether somebody accepts."""
-
-    def __init__(self) -> None:
-        self._transport: asyncio.BaseTransport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-
-    def close(self) -> None:
-        assert self._transport is not None
-        self._transport.close()
+def _probe() -> End:
+    """Only to learn whether somebody accepts, and encrypts."""
+    return End(lambda: None)
 
 
 def _signals() -> tuple[asyncio.Event, asyncio.Event]:

@@ -15,6 +15,8 @@ LONGEST_BYTES: Final = 10_000
 _CANCEL_CODE: Final = 80877102
 _SSL_CODE: Final = 80877103
 _GSSENC_CODE: Final = 80877104
+#: Asks whether the server encrypts; it answers with one byte, `S` or `N`.
+SSL_REQUEST: Final = _HEADER.pack(8, _SSL_CODE)
 
 
 @dataclass(frozen=True, slots=True)
