@@ -120,6 +120,15 @@ def _column_references(node: object, text: str) -> list[tuple[int, str]]:
     return found
 
 
+def referenced_column(target: str) -> tuple[TableName, str | None]:
+    """Table and column of a `ManagedColumn.references`; column None means the primary key."""
+    statement = json.loads(parse_sql_json(f"ALTER TABLE t ADD FOREIGN KEY (c) REFERENCES {target}"))["stmts"][0]["stmt"]
+    constraint = statement["AlterTableStmt"]["cmds"][0]["AlterTableCmd"]["def"]["Constraint"]
+    columns = [c["String"]["sval"] for c in constraint.get("pk_attrs", ())]
+    table = constraint["pktable"]
+    return TableName(table["schemaname"], table["relname"]), columns[0] if columns else None
+
+
 @dataclass(frozen=True, slots=True)
 class ManagedColumn:
     """One column of one side of a change.

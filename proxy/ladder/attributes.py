@@ -6,7 +6,7 @@ import asyncpg
 
 from proxy.database import Connection
 from proxy.ladder.gates import constraint_is_valid
-from proxy.ladder.operator import LadderError, Operator
+from proxy.ladder.operator import LadderError, Operator, TableIsBusy
 from proxy.ladder.partitions import ensure_everywhere
 from rules.changes import quote_identifier, quote_table
 from rules.ddl.attributes import Attribute, Kind, attributes
@@ -39,7 +39,7 @@ async def ensure_attributes(operator: Operator, managed: ManagedTable) -> None:
             else:
                 made = await _ensure_constraint(operator, managed, attribute)
         except _VIOLATIONS as error:
-            await operator.execute_briefly(f"taking {attribute} back", managed.relation.oid, [attribute.drop])
+            await operator.execute_briefly(f"taking {attribute} back", attribute.table, [attribute.drop])
             detail = f" ({error.detail})" if error.detail else ""
             raise AttributeViolated(f"{attribute} does not hold: {' '.join(str(error).split())}{detail}") from error
         if made:
@@ -47,7 +47,7 @@ async def ensure_attributes(operator: Operator, managed: ManagedTable) -> None:
     columns = ", ".join(quote_identifier(c.physical) for c in new_columns(managed.migration))
     if columns:
         analyze = Statement(f"ANALYZE {quote_table(managed.relation.table)} ({columns})", Lock.SHARE_UPDATE_EXCLUSIVE)
-        await operator.patiently("statistics of the new columns", managed.relation.oid, analyze)
+        await operator.patiently("statistics of the new columns", managed.relation.table, analyze)
 
 
 async def _ensure_constraint(operator: Operator, managed: ManagedTable, attribute: Attribute) -> bool:
@@ -58,12 +58,12 @@ async def _ensure_constraint(operator: Operator, managed: ManagedTable, attribut
     if valid and not attribute.finish:
         return False
     if valid is None:
-        await operator.execute_briefly(str(attribute), oid, [attribute.add])
+        await operator.execute_briefly(str(attribute), attribute.table, [attribute.add])
     if not valid:
         assert attribute.proof is not None
-        await operator.patiently(str(attribute), oid, attribute.proof)
+        await operator.patiently(str(attribute), attribute.table, attribute.proof)
     if attribute.finish:
-        await operator.execute_briefly(str(attribute), oid, attribute.finish)
+        await operator.execute_briefly(str(attribute), attribute.table, attribute.finish)
     return True
 
 
@@ -83,8 +83,12 @@ async def _ensure_index(operator: Operator, managed: ManagedTable, attribute: At
         await ensure_everywhere(operator, managed, attribute)
         return True
     # What a failed attempt left behind is invalid and still costs every write.
-    for statement in (attribute.drop_in_background, attribute.add):
-        await operator.patiently(str(attribute), managed.relation.oid, statement)
+    await operator.patiently(str(attribute), attribute.table, attribute.drop_in_background)
+    try:
+        await operator.patiently(str(attribute), attribute.table, attribute.add)
+    except TableIsBusy:
+        await operator.try_once(f"taking {attribute} back", attribute.table, [attribute.drop])
+        raise
     return True
 
 

@@ -6,6 +6,7 @@ writers would run into go, phase, epoch, history, NOTIFY ─► everybody is at 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from proxy import registry
@@ -15,13 +16,14 @@ from proxy.ladder.contract import contract
 from proxy.ladder.dependants import relax, require_no_dependants, restore
 from proxy.ladder.gates import ensure_gate
 from proxy.ladder.indexes import drop_indexes, ensure_indexes, find_counterparts, plan_indexes
-from proxy.ladder.lowest import expand_table, forget, managed_table, put_guard, serve_new_again, withdraw
+from proxy.ladder.lowest import expand_table, forget, managed_table, serve_new_again, triggers, withdraw
 from proxy.ladder.operator import LadderError, NotAcknowledged, Operator
 from proxy.ladder.outlook import warn_of_refusals
 from proxy.preflight import preflight
 from proxy.registry import MigrationRow, did_you_mean
 from proxy.verify import verify
 from rules.ddl.statements import (
+    Statement,
     drop_constraint,
     gate_name,
     leaves_old_format,
@@ -238,14 +240,12 @@ async def _step(operator: Operator, row: MigrationRow, after: Phase) -> Migratio
     if reads_new_format(before) and not reads_new_format(after):
         going += [i.drop for i in await find_counterparts(operator, managed, indexes) if i.is_unique]
 
-    async def work(connection: Connection) -> None:
-        for statement in going:
-            await connection.execute(statement.sql)
-        await put_guard(connection, managed, after)
+    async def work(connection: Connection) -> Sequence[Statement]:
         await registry.set_phase(connection, row, after)
         await registry.record(connection, row.name, before, after, await registry.raise_epoch(connection))
+        return [*going, *triggers(managed, after)]
 
-    await operator.briefly(f"entering {after.name}", [row.table_oid], work)
+    await operator.briefly(f"entering {after.name}", row.table, work)
     operator.say(f"{row.name}: {after.name}")
     return await registry.read_migration(connection, row.name)
 

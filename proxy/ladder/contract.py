@@ -12,23 +12,21 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-
-import asyncpg
+from collections.abc import Sequence
 
 from proxy import registry
 from proxy.database import Connection
 from proxy.ladder.dependants import not_null_names
-from proxy.ladder.operator import LOCK_TIMEOUT_MS, LadderError, NotAcknowledged, Operator
+from proxy.ladder.operator import LadderError, NotAcknowledged, Operator, TableIsBusy
 from proxy.ladder.partitions import name_parts
 from proxy.registry import MigrationRow
-from rules.ddl.attributes import name_new
+from rules.ddl.attributes import final_names, name_new
 from rules.ddl.copying import copying_drop
 from rules.ddl.guard import guard_drop
-from rules.ddl.statements import drop_old
+from rules.ddl.statements import Statement, drop_old, old_columns
 from rules.ddl.transition import TransitionIndex
-from rules.errors import PgjanusError
 from rules.migration import ManagedTable
-from rules.phases import CONTRACTED
+from rules.phases import CONTRACTED, STATE_COLUMN
 
 HOLD_SECONDS = 3.0
 #: How long of it to wait for transactions that are still running; the rest is for the DDL.
@@ -58,11 +56,10 @@ async def contract(
         held_at = time.monotonic()
         try:
             await _attempt(operator, row, managed, counterparts)
-        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, NotAcknowledged, HoldExpired) as error:
-            holders = await operator.holders([row.table_oid])
+        except (TableIsBusy, NotAcknowledged, HoldExpired) as error:
             await _release(operator, row)
             held_ms = (time.monotonic() - held_at) * 1000
-            why = str(error) if isinstance(error, PgjanusError) else f"the table is locked by {holders or 'somebody'}"
+            why = f"the table is locked by {error}" if isinstance(error, TableIsBusy) else str(error)
             operator.say(f"attempt {attempt}: held new transactions for {held_ms:.0f} ms, released: {why}")
             if attempt == _ATTEMPTS or time.monotonic() >= deadline:
                 raise LadderError(f"{row.name} could not be contracted after {attempt} attempts: {why}") from error
@@ -86,31 +83,48 @@ async def _attempt(
         await registry.set_hold(connection, row.name, HOLD_SECONDS)
         epoch = await registry.raise_epoch(connection)
     await operator.wait_for_proxies(epoch, _DRAIN_SECONDS)
-    async with connection.transaction():
-        await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_MS}ms'")
+
+    async def work(connection: Connection) -> Sequence[Statement]:
         if not await registry.lock_held_migration(connection, row.name):
             raise HoldExpired("the hold had run out before its transaction began")
-        triggers = (*guard_drop(managed.migration), *copying_drop(managed.migration))
-        for statement in (*triggers, *drop_old(managed.migration)):
-            await connection.execute(statement.sql)
-        taken = await _taken_names(connection, managed)
+        taken = await _names_that_stay(connection, managed)
         not_nulls = await not_null_names(connection, managed.relation.oid)
-        for statement in name_new(managed.migration, taken, counterparts, not_nulls):
-            await connection.execute(statement.sql)
-        if managed.relation.is_partitioned:
-            await name_parts(connection, managed.relation.oid, set(await _taken_names(connection, managed)))
         await registry.set_phase(connection, row, CONTRACTED)
-        epoch = await registry.raise_epoch(connection)
-        await registry.record(connection, row.name, row.phase, CONTRACTED, epoch)
+        await registry.record(connection, row.name, row.phase, CONTRACTED, await registry.raise_epoch(connection))
+        named = name_new(managed.migration, taken, counterparts, not_nulls)
+        if managed.relation.is_partitioned:
+            finals = final_names(managed.migration, taken, counterparts, not_nulls)
+            named += await name_parts(connection, managed.relation.oid, {*taken, *finals.values()}, finals)
+        triggers = (*guard_drop(managed.migration), *copying_drop(managed.migration))
+        return [*triggers, *drop_old(managed.migration), *named]
+
+    await operator.attempt(row.table, work)
 
 
-async def _taken_names(connection: Connection, managed: ManagedTable) -> list[str]:
-    rows = await connection.fetch(
-        "SELECT c.relname::text FROM pg_class c JOIN pg_class t USING (relnamespace) WHERE t.oid = $1::int8::oid"
-        " UNION SELECT conname::text FROM pg_constraint WHERE conrelid = $1::int8::oid",
-        managed.relation.oid,
-    )
-    return [r[0] for r in rows]
+# Which names the old columns take with them is asked before the table is locked: what PostgreSQL drops with a column
+# depends on it automatically (a constraint, an index, an owned sequence) or is a part of such a thing.
+_NAMES_THAT_STAY = """
+WITH RECURSIVE going(class, object, part) AS (
+    SELECT 'pg_class'::regclass::oid, attrelid, attnum::int FROM pg_attribute
+     WHERE attname = ANY ($2::text[]) AND (attrelid = $1::int8::oid
+        OR attrelid IN (SELECT relid FROM pg_partition_tree($1::int8::oid)))
+    UNION
+    SELECT d.classid, d.objid, d.objsubid FROM pg_depend d JOIN going g
+        ON (d.refclassid, d.refobjid) = (g.class, g.object) AND g.part IN (0, d.refobjsubid)
+     WHERE d.deptype IN ('a', 'i', 'P', 'S') AND d.objid <> $1::int8::oid
+)
+SELECT c.relname::text FROM pg_class c JOIN pg_class t USING (relnamespace)
+ WHERE t.oid = $1::int8::oid AND NOT EXISTS (SELECT FROM going WHERE (class, object) = ('pg_class'::regclass, c.oid))
+UNION
+SELECT conname::text FROM pg_constraint c
+ WHERE conrelid = $1::int8::oid
+   AND NOT EXISTS (SELECT FROM going WHERE (class, object) = ('pg_constraint'::regclass, c.oid))"""
+
+
+async def _names_that_stay(connection: Connection, managed: ManagedTable) -> list[str]:
+    """Names of the schema's relations and of the table's constraints that are taken once the old columns are gone."""
+    columns = [STATE_COLUMN, *(c.physical for c in old_columns(managed.migration))]
+    return [r[0] for r in await connection.fetch(_NAMES_THAT_STAY, managed.relation.oid, columns)]
 
 
 async def _release(operator: Operator, row: MigrationRow) -> None:

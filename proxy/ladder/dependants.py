@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -12,7 +13,7 @@ from proxy.registry import RelaxedNotNull, save_relaxed
 from rules.catalog import TableName
 from rules.changes import quote_identifier
 from rules.ddl.guard import TRIGGER_PREFIX
-from rules.ddl.statements import drop_constraint, old_columns, relax_not_null, rename_constraint, restore_not_null
+from rules.ddl.statements import Statement, drop_constraint, old_columns, relax_not_null, restore_not_null
 from rules.migration import ManagedTable
 from rules.phases import HIDDEN_PREFIX
 
@@ -132,15 +133,15 @@ async def relax(operator: Operator, managed: ManagedTable, already: tuple[Relaxe
     if not columns:
         return
 
-    async def work(connection: Connection) -> None:
+    async def work(connection: Connection) -> Sequence[Statement]:
         constraints = await not_null_names(connection, managed.relation.oid)
         relaxed = {r.column: r for r in already} | {
             c.name: RelaxedNotNull(c.name, constraints.get(c.name)) for c in columns
         }
-        await connection.execute(relax_not_null(managed.relation.table, [c.name for c in columns]).sql)
         await save_relaxed(connection, managed.migration.name, tuple(relaxed.values()))
+        return [relax_not_null(managed.relation.table, [c.name for c in columns])]
 
-    await operator.briefly("lifting NOT NULL of the old columns", [managed.relation.oid], work)
+    await operator.briefly("lifting NOT NULL of the old columns", managed.relation.table, work)
     operator.say(f"NOT NULL lifted from {', '.join(c.name for c in columns)}")
 
 
@@ -155,27 +156,19 @@ async def restore(operator: Operator, managed: ManagedTable, relaxed: tuple[Rela
 
 
 async def _restore_one(operator: Operator, table: TableName, oid: int, relaxed: RelaxedNotNull) -> None:
-    sql = restore_not_null(table, relaxed.column)
+    sql = restore_not_null(table, relaxed.column, relaxed.constraint)
     what = f"NOT NULL of {relaxed.column}"
     present = await operator.connection.fetchval(
         "SELECT true FROM pg_constraint WHERE conrelid = $1::int8::oid AND conname = $2", oid, sql.name
     )
     if not present:
-        await operator.execute_briefly(what, oid, [sql.add])
+        await operator.execute_briefly(what, table, [sql.add])
     try:
-        await operator.patiently(what, oid, sql.proof)
+        await operator.patiently(what, table, sql.proof)
     except asyncpg.CheckViolationError as error:
-        await operator.execute_briefly(what, oid, [drop_constraint(table, sql.name)])
+        await operator.execute_briefly(what, table, [drop_constraint(table, sql.name)])
         raise LadderError(f"{what} cannot be restored: some rows have NULL there by now, give them a value") from error
-
-    async def finish(connection: Connection) -> None:
-        for statement in sql.finish:
-            await connection.execute(statement.sql)
-        name = (await not_null_names(connection, oid)).get(relaxed.column)
-        if relaxed.constraint and name and name != relaxed.constraint:
-            await connection.execute(rename_constraint(table, name, relaxed.constraint).sql)
-
-    await operator.briefly(what, [oid], finish)
+    await operator.execute_briefly(what, table, sql.finish)
 
 
 async def not_null_names(connection: Connection, table_oid: int) -> dict[str, str]:

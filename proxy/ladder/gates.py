@@ -46,11 +46,11 @@ async def ensure_gate(operator: Operator, managed: ManagedTable, state: RowState
         return False
     if valid is None:
         await empty(operator, managed, state)
-        await operator.execute_briefly(f"gate: no row in state {state.value}", oid, [add_gate(table, state)])
+        await operator.execute_briefly(f"gate: no row in state {state.value}", table, [add_gate(table, state)])
     try:
         for _ in range(_ATTEMPTS):
             try:
-                await operator.patiently(f"gate: no row in state {state.value}", oid, validate(table, name))
+                await operator.patiently(f"gate: no row in state {state.value}", table, validate(table, name))
             except asyncpg.CheckViolationError:
                 # Rows that a writer without a proxy left behind the backfill, before the gate closed.
                 await empty(operator, managed, state)
@@ -61,7 +61,7 @@ async def ensure_gate(operator: Operator, managed: ManagedTable, state: RowState
     except BaseException:
         # A gate that is not proved would refuse innocent updates of the rows it forbids, where this phase allows them.
         if managed.policy.reads.forbids is not state and not connection.is_closed():
-            await operator.execute_briefly("taking the gate back", oid, [drop_constraint(table, name)])
+            await operator.execute_briefly("taking the gate back", table, [drop_constraint(table, name)])
         raise
 
 

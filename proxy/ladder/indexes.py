@@ -136,7 +136,7 @@ async def ensure_indexes(operator: Operator, managed: ManagedTable, found: Trans
         IndexCannotBeMade: shows the duplicate, or the value that cannot be converted; what was made for it is gone.
         TableIsBusy: a build waited too long for older transactions.
     """
-    connection, oid = operator.connection, managed.relation.oid
+    connection, oid, table = operator.connection, managed.relation.oid, managed.relation.table
     present = {r["name"]: r["is_valid"] for r in await connection.fetch(_PRESENT, oid, HIDDEN_PREFIX)}
     wanted = found.wanted(phase)
     for index in wanted:
@@ -146,32 +146,33 @@ async def ensure_indexes(operator: Operator, managed: ManagedTable, found: Trans
     statistics = [s for s in found.statistics if s.is_wanted(phase)]
     for expression in statistics:
         if expression.name not in measured:
-            await operator.patiently(f"statistics of {expression.column}", oid, expression.add)
+            await operator.patiently(f"statistics of {expression.column}", table, expression.add)
     bare = {r["name"] for r in await connection.fetch(_PRESENT, oid, HIDDEN_PREFIX) if not r["has_statistics"]}
     if any(i.name in bare for i in wanted) or not all(measured.get(s.name) for s in statistics):
-        analyze = analyze_expressions(managed.relation.table)
-        await operator.patiently("statistics of the indexes", oid, analyze)
+        await operator.patiently("statistics of the indexes", table, analyze_expressions(table))
 
 
 async def _make(operator: Operator, managed: ManagedTable, index: TransitionIndex, *, is_left_over: bool) -> None:
-    oid = managed.relation.oid
     operator.say(f"building the {index}")
-    if (
-        is_left_over and not managed.relation.is_partitioned
-    ):  # of a failed attempt: invalid, and still a cost to every write
-        await operator.patiently(str(index), oid, drop_in_background(index.table, index.name))
+    # Of a failed attempt: invalid, and still a cost to every write.
+    if is_left_over and not managed.relation.is_partitioned:
+        await operator.patiently(str(index), index.table, drop_in_background(index.table, index.name))
     try:
         if managed.relation.is_partitioned:
             await ensure_everywhere(operator, managed, index)
         else:
-            await operator.patiently(str(index), oid, index.add)
+            await operator.patiently(str(index), index.table, index.add)
+    except TableIsBusy:
+        if not managed.relation.is_partitioned:
+            await operator.try_once(f"taking the {index} back", index.table, [index.drop])
+        raise
     except asyncpg.PostgresError as error:
         if operator.connection.is_closed():
             raise
         if managed.relation.is_partitioned:
             await drop_everywhere(operator, managed, index.name)
         else:
-            await operator.execute_briefly(f"taking the {index} back", oid, [index.drop])
+            await operator.execute_briefly(f"taking the {index} back", index.table, [index.drop])
         reason = " ".join(str(error).split())
         detail = f" ({_shortened(error.detail)})" if getattr(error, "detail", None) else ""
         if not index.is_unique and (belongs_to_a_row(error) or error.sqlstate == _ENTRY_TOO_LONG):
@@ -202,14 +203,15 @@ async def drop_indexes(operator: Operator, managed: ManagedTable, found: Transit
             if relation.is_partitioned:
                 await drop_everywhere(operator, managed, name)
             else:
-                await operator.patiently(f"dropping {name}", relation.oid, drop_in_background(relation.table, name))
+                await operator.patiently(f"dropping {name}", relation.table, drop_in_background(relation.table, name))
         except TableIsBusy as error:
             operator.say(f"note: an index that is not needed any more is still there, the next step drops it: {error}")
             return
     kept_statistics = {s.name for s in found.kept_statistics(migration.strategy, phase)}
     for row in await connection.fetch(_STATISTICS, relation.oid, HIDDEN_PREFIX):
         if row["name"] not in kept_statistics:
-            await operator.patiently("dropping statistics", relation.oid, drop_statistics(relation.table, row["name"]))
+            drop = drop_statistics(relation.table, row["name"])
+            await operator.patiently("dropping statistics", relation.table, drop)
     if going:
         operator.say(f"dropped {len(going)} indexes that no phase near {phase.name} reads by")
     if phase.policy == FIRST_POLICY:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from proxy import registry
@@ -25,15 +26,14 @@ async def expand_table(operator: Operator, row: MigrationRow) -> MigrationRow:
     after = row.ladder[1]
     grants = await column_grants(connection, managed.migration, managed.relation)
 
-    async def work(connection: Connection) -> None:
-        # Columns that are there in this phase are what an interrupted abort left behind: their contents are stale.
-        for statement in (*_leftovers(managed), *expand(managed.migration, managed.relation, grants)):
-            await connection.execute(statement.sql)
-        await put_guard(connection, managed, after)
+    async def work(connection: Connection) -> Sequence[Statement]:
         await registry.set_phase(connection, row, after)
         await registry.record(connection, row.name, row.phase, after, await registry.raise_epoch(connection))
+        # Columns that are there in this phase are what an interrupted abort left behind: their contents are stale.
+        adds = expand(managed.migration, managed.relation, grants)
+        return [*_leftovers(managed), *adds, *triggers(managed, after)]
 
-    await operator.briefly("adding the columns", [row.table_oid], work)
+    await operator.briefly("adding the columns", row.table, work)
     operator.say(f"{row.name}: {after.name}")
     try:
         managed = await managed_table(operator, row)
@@ -50,11 +50,10 @@ def _leftovers(managed: ManagedTable) -> tuple[Statement, ...]:
     return (*guard_drop(managed.migration), *copying_drop(managed.migration), *collapse(managed.migration))
 
 
-async def put_guard(connection: Connection, managed: ManagedTable, after: Phase) -> None:
-    """The triggers that `after` wants, in the transaction that enters it."""
+def triggers(managed: ManagedTable, after: Phase) -> tuple[Statement, ...]:
+    """What makes the triggers those that `after` wants, for the transaction that enters it."""
     then = replace(managed, phase=after)
-    for statement in (*guard_ddl(then), *copying_ddl(then)):
-        await connection.execute(statement.sql)
+    return (*guard_ddl(then), *copying_ddl(then))
 
 
 async def withdraw(operator: Operator, row: MigrationRow) -> None:
@@ -72,13 +71,13 @@ async def withdraw(operator: Operator, row: MigrationRow) -> None:
     await operator.wait_for_proxies(await registry.read_epoch(connection))
     managed = await managed_table(operator, row)
 
-    async def work(connection: Connection) -> None:
-        await put_guard(connection, managed, ANNOUNCED)
+    async def work(connection: Connection) -> Sequence[Statement]:
         await registry.set_phase(connection, row, ANNOUNCED)
         epoch = await registry.raise_epoch(connection)
         await registry.record(connection, row.name, row.phase, ANNOUNCED, epoch, "abort")
+        return triggers(managed, ANNOUNCED)
 
-    await operator.briefly(f"entering {ANNOUNCED.name}", [row.table_oid], work)
+    await operator.briefly(f"entering {ANNOUNCED.name}", row.table, work)
 
 
 async def serve_new_again(operator: Operator, row: MigrationRow) -> None:
@@ -95,13 +94,12 @@ async def forget(operator: Operator, row: MigrationRow, note: str) -> None:
     if await registry.present_name(operator.connection, row) is not None:
         leftovers = _leftovers(await managed_table(operator, row))
 
-    async def work(connection: Connection) -> None:
-        for statement in leftovers:
-            await connection.execute(statement.sql)
+    async def work(connection: Connection) -> Sequence[Statement]:
         await registry.delete_migration(connection, row.name)
         await registry.record(connection, row.name, row.phase, None, await registry.raise_epoch(connection), note)
+        return leftovers
 
-    await operator.briefly("dropping the new columns", [row.table_oid], work)
+    await operator.briefly("dropping the new columns", row.table, work)
     operator.say(f"{row.name}: {note}")
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TypeVar
 
 import asyncpg
 
@@ -16,24 +15,32 @@ from proxy import fencing, leases
 from proxy.database import Connection, connect
 from proxy.fencing import StaleSession
 from proxy.installation import LOCK_CLASS, OPERATOR_LOCK, install
+from proxy.ladder.blockers import Blockers, describe_session, holders, oldest_transaction, watching
 from proxy.leases import ProxyRow
-from rules.ddl.statements import Statement
+from rules.catalog import TableName
+from rules.ddl.locking import LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, at_once, lock_table, strongest
+from rules.ddl.statements import Lock, Statement
 from rules.errors import PgjanusError
 
-T = TypeVar("T")
 Say = Callable[[str], None]
+#: What is done in a transaction before it locks a table; the statements that need the lock are its result.
+Work = Callable[[Connection], Awaitable[Sequence[Statement]]]
 
 DEFAULT_TIMEOUT_SECONDS = 60.0
-#: A longer lock_timeout would stall every writer that queues behind us.
-LOCK_TIMEOUT_MS = 100
 #: Between two attempts on the lock those writers must get through.
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 1.0
 _PROXY_POLL_SECONDS = 0.05
+#: PostgreSQL calls an autovacuum off for us once we have waited for deadlock_timeout, which is a second by default.
+_AUTOVACUUM_SECONDS = 5.0
 #: How long a predecessor that has just been killed may take to be noticed by the server.
 _PREDECESSOR_SECONDS = 3.0
 #: Rows of proxies that ended without saying so are kept that long, for whoever looks.
 _FORGET_PROXIES_SECONDS = 3600.0
+
+# A deadlock that PostgreSQL has found, and a lock_timeout or statement_timeout of ours.
+_NOT_LOCKED = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.QueryCanceledError)
+_NOBODY = Blockers()
 
 
 class LadderError(PgjanusError):
@@ -55,6 +62,10 @@ class SessionsLeft(NotAcknowledged):
 class TableIsBusy(LadderError):
     """the lock was not to be had within the timeout: who holds it, with what, for how long"""
 
+    def __init__(self, message: str, blockers: Blockers = _NOBODY) -> None:
+        super().__init__(message)
+        self.blockers = blockers
+
 
 class OperatorBusy(LadderError):
     """somebody else moves a migration of this database right now"""
@@ -64,11 +75,13 @@ class OperatorBusy(LadderError):
 class Operator:
     """A control connection that holds the operator's lock; nobody else changes phases while it lives.
 
-    `timeout_s` bounds each wait for proxies and for a lock. Backfill and scans take as long as they take.
+    `pid` is its session's. `timeout_s` bounds each wait for proxies and for a lock; backfill and scans take as long as
+    they take.
     """
 
     url: str
     connection: Connection
+    pid: int
     say: Say
     timeout_s: float
 
@@ -121,101 +134,112 @@ class Operator:
         cure = f" ({why_not}): {await fencing.grant_needed(self.connection)}, or end them yourself" if why_not else ""
         return SessionsLeft(f"sessions of proxies that do not answer are still open: {fencing.listed(stale)}{cure}", ())
 
-    async def briefly(self, what: str, tables: Iterable[int], work: Callable[[Connection], Awaitable[T]]) -> T:
-        """Do `work` in one transaction under a short lock_timeout, again and again until the locks are free.
+    async def attempt(self, table: TableName, work: Work) -> None:
+        """`work`, then what it asks for under the table's lock, in one transaction; the lock is held for one message.
+
+        Raises:
+            TableIsBusy: the lock was not to be had this time, and who has it; nothing of `work` has happened.
+        """
+        connection = self.connection
+        statements: Sequence[Statement] = ()
+        began = time.monotonic()
+        try:
+            await connection.execute(f"BEGIN; SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
+            statements = await work(connection)
+            began = time.monotonic()
+            await connection.execute(at_once(table, statements))
+        except BaseException as error:
+            spent_ms = (time.monotonic() - began) * 1000
+            if not connection.is_closed():
+                await connection.execute("ROLLBACK")
+            if isinstance(error, asyncpg.QueryCanceledError) and spent_ms >= STATEMENT_TIMEOUT_MS:
+                raise TableIsBusy(f"the change took more than {STATEMENT_TIMEOUT_MS} ms under the lock") from error
+            if isinstance(error, _NOT_LOCKED):
+                tables = dict.fromkeys([table, *(t for s in statements for t in s.also)])
+                found = await holders(connection, tables, strongest(statements))
+                raise TableIsBusy(str(found), found) from error
+            raise
+
+    async def briefly(self, what: str, table: TableName, work: Work) -> None:
+        """`attempt` again and again, with pauses in which everybody gets through, until the lock is free.
 
         Args:
             what: for the message.
-            tables: OIDs of the tables it locks.
 
         Raises:
             TableIsBusy: after `timeout_s`; nothing of `work` has happened.
         """
         deadline = time.monotonic() + self.timeout_s
         pause = _FIRST_PAUSE_SECONDS
-        oids = list(tables)
+        attempts = 0
         while True:
+            attempts += 1
             try:
-                async with self.connection.transaction():
-                    await self.connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_MS}ms'")
-                    return await work(self.connection)
-            except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
-                holders = await self.holders(oids)
+                return await self.attempt(table, work)
+            except TableIsBusy as error:
                 if time.monotonic() >= deadline:
+                    times = f"{attempts} attempts of {LOCK_TIMEOUT_MS} ms"
                     raise TableIsBusy(
-                        f"{what}: no lock on the table within {self.timeout_s:g} s"
-                        f" ({LOCK_TIMEOUT_MS} ms at a time): {holders or 'the holder is gone now; try again'}"
+                        f"{what}: no lock on {table} within {self.timeout_s:g} s ({times}): {error}", error.blockers
                     ) from error
-                self.say(f"{what}: waiting for {holders or 'a lock'}")
-            await self._call_off_autovacuum(oids)
+                self.say(f"{what}: waiting for {error}")
+                if any(b.makes_way for b in error.blockers.shown):
+                    await self._outlast_autovacuum(table)
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
-    async def execute_briefly(self, what: str, table_oid: int, statements: Iterable[Statement]) -> None:
+    async def execute_briefly(self, what: str, table: TableName, statements: Iterable[Statement]) -> None:
         """`briefly` for nothing but statements."""
+        await self.briefly(what, table, _nothing_but(statements))
 
-        async def work(connection: Connection) -> None:
-            for statement in statements:
-                await connection.execute(statement.sql)
+    async def try_once(self, what: str, table: TableName, statements: Iterable[Statement]) -> None:
+        """For cleaning up behind a failure that is about to be reported: what cannot be done now is only said."""
+        try:
+            await self.attempt(table, _nothing_but(statements))
+        except TableIsBusy as error:
+            self.say(f"note: {what} has to wait for the next command: {error}")
 
-        await self.briefly(what, [table_oid], work)
-
-    async def patiently(self, what: str, table_oid: int, statement: Statement) -> None:
+    async def patiently(self, what: str, table: TableName, statement: Statement) -> None:
         """A scan that takes as long as it takes, once it has its lock, which blocks no writer while it is waited for.
 
         Raises:
-            TableIsBusy: the lock was not to be had within `timeout_s`.
+            TableIsBusy: it waited for somebody for `timeout_s`.
         """
-        await self.connection.execute(f"SET lock_timeout = '{round(self.timeout_s * 1000)}ms'")
+        seen = Blockers()
+
+        def tell(found: Blockers) -> None:
+            nonlocal seen
+            if [b.pid for b in found.shown] != [b.pid for b in seen.shown]:
+                self.say(f"{what}: waiting for {found}")
+            seen = found
+
         try:
-            await self.connection.execute(statement.sql)
-        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
-            holders = await self.holders([table_oid]) or await self._oldest_transaction()
-            raise TableIsBusy(f"{what}: waited {self.timeout_s:g} s for {holders}") from error
-        finally:
-            if not self.connection.is_closed():
-                await self.connection.execute("SET lock_timeout = 0")
+            async with watching(self.url, self.pid, tell):
+                await self.connection.execute(statement.sql)
+        except _NOT_LOCKED as error:
+            # Waiting for older transactions, an index build waits for no table.
+            who = seen or await holders(self.connection, [table], statement.lock)
+            who = who or await oldest_transaction(self.connection)
+            raise TableIsBusy(f"{what}: waited {self.timeout_s:g} s for {who}", who) from error
 
-    async def _oldest_transaction(self) -> str:
-        """CREATE INDEX CONCURRENTLY waits for every transaction that began before it, whatever it touches."""
-        row = await self.connection.fetchrow(
-            "SELECT a.pid, a.application_name, a.state, a.query, a.backend_type,"
-            " extract(epoch FROM clock_timestamp() - a.xact_start)::float8 AS age_s FROM pg_stat_activity a"
-            " WHERE a.xact_start IS NOT NULL AND a.pid <> pg_backend_pid() ORDER BY a.xact_start LIMIT 1"
-        )
-        return _holder(row) if row else "somebody who is gone now; try again"
+    async def _outlast_autovacuum(self, table: TableName) -> None:
+        """PostgreSQL ends an autovacuum that is in the way, but our lock_timeout is too short for that.
 
-    async def holders(self, tables: list[int]) -> str:
-        """Who has a lock on one of the tables: pid, application, state, age of the transaction, query."""
-        rows = await self.connection.fetch(
-            "SELECT DISTINCT ON (l.pid, l.virtualtransaction) l.pid, a.application_name, a.state, a.query,"
-            " extract(epoch FROM clock_timestamp() - a.xact_start)::float8 AS age_s, a.backend_type"
-            " FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid"
-            " WHERE l.locktype = 'relation' AND l.granted AND (l.relation = ANY ($1::int8[]::oid[])"
-            " OR l.relation IN (SELECT p.relid FROM unnest($1::int8[]::oid[]) o, pg_partition_tree(o) p))"
-            " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-            " AND l.pid IS DISTINCT FROM pg_backend_pid() ORDER BY l.pid, l.virtualtransaction LIMIT 5",
-            tables,
-        )
-        return "; ".join(_holder(r) for r in rows)
-
-    async def _call_off_autovacuum(self, tables: list[int]) -> None:
-        """PostgreSQL cancels an autovacuum that is in the way only after deadlock_timeout; ours is shorter."""
-        with suppress(asyncpg.InsufficientPrivilegeError):
-            await self.connection.execute(
-                "SELECT pg_cancel_backend(a.pid) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
-                " WHERE l.relation = ANY ($1::int8[]::oid[]) AND a.backend_type = 'autovacuum worker'"
-                " AND a.query NOT LIKE '%(to prevent wraparound)%'",
-                tables,
-            )
+        So wait for a lock that nobody has to queue behind but another VACUUM.
+        """
+        with suppress(*_NOT_LOCKED):
+            async with self.connection.transaction():
+                await self.connection.execute(f"SET LOCAL lock_timeout = '{_AUTOVACUUM_SECONDS:g}s'")
+                await self.connection.execute(lock_table(table, Lock.SHARE_UPDATE_EXCLUSIVE).sql)
 
 
-def _holder(row: asyncpg.Record) -> str:
-    if row["pid"] is None:
-        return "a prepared transaction (see pg_prepared_xacts)"
-    query = " ".join((row["query"] or "").split())[:120]
-    age = f"{row['age_s']:.1f} s" if row["age_s"] is not None else "unknown time"
-    return f"pid {row['pid']} ({row['application_name'] or row['backend_type']}, {row['state']}, for {age}): {query}"
+def _nothing_but(statements: Iterable[Statement]) -> Work:
+    wanted = tuple(statements)
+
+    async def work(_: Connection) -> Sequence[Statement]:
+        return wanted
+
+    return work
 
 
 @asynccontextmanager
@@ -233,11 +257,12 @@ async def operate(
         # So that a statement of ours does not go on for hours after we were killed.
         with suppress(asyncpg.InvalidParameterValueError):  # a platform that cannot tell
             await connection.execute("SELECT set_config('client_connection_check_interval', '1s', false)")
+        await connection.execute(f"SET lock_timeout = '{round(timeout_s * 1000)}ms'")
         await _take_the_lock(connection)
         await install(connection)
         await leases.forget_dead_proxies(connection, _FORGET_PROXIES_SECONDS)
         async with fencing.watching(url, say):
-            yield Operator(url, connection, say, timeout_s)
+            yield Operator(url, connection, connection.get_server_pid(), say, timeout_s)
     finally:
         with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
             await connection.close(timeout=5)
@@ -248,14 +273,12 @@ async def _take_the_lock(connection: Connection) -> None:
     deadline = time.monotonic() + _PREDECESSOR_SECONDS
     while not await connection.fetchval("SELECT pg_try_advisory_lock($1::int4, $2::int4)", LOCK_CLASS, OPERATOR_LOCK):
         if time.monotonic() >= deadline:
-            holder = await connection.fetchrow(
-                "SELECT a.pid, a.application_name, a.state, a.query, a.backend_type,"
-                " extract(epoch FROM clock_timestamp() - a.backend_start)::float8 AS age_s"
-                " FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid WHERE l.locktype = 'advisory' AND l.granted"
+            holder = await connection.fetchval(
+                "SELECT l.pid FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted"
                 " AND l.classid = $1::int8::oid AND l.objid = $2::int8::oid AND l.objsubid = 2"
                 " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
                 *(LOCK_CLASS, OPERATOR_LOCK),
             )
-            who = _holder(holder) if holder else "it has just ended; try again"
+            who = await describe_session(connection, holder) if holder else "it has just ended; try again"
             raise OperatorBusy(f"another operator is at work in this database: {who}")
         await asyncio.sleep(0.1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import asyncpg
@@ -12,6 +13,7 @@ from rules.catalog import TableName
 from rules.changes import quote_identifier
 from rules.ddl.attributes import Attribute
 from rules.ddl.partitions import Part, TableIndex, index_of
+from rules.ddl.statements import Lock, Statement
 from rules.ddl.transition import TransitionIndex
 from rules.migration import ManagedTable
 from rules.phases import HIDDEN_PREFIX
@@ -75,7 +77,7 @@ async def ensure_everywhere(operator: Operator, managed: ManagedTable, index: Tr
                 continue
         made[part.oid] = (await _ensure(operator, index, part, own), own)
         if above is not None:
-            await operator.execute_briefly(str(index), part.oid, [above[1].attach(own)])
+            await operator.execute_briefly(str(index), part.table, [above[1].attach(own)])
 
 
 async def _ensure(operator: Operator, index: TransitionIndex | Attribute, part: Part, own: TableIndex) -> int:
@@ -83,10 +85,10 @@ async def _ensure(operator: Operator, index: TransitionIndex | Attribute, part: 
     if found is None or (part.is_leaf and not found["is_valid"]):
         if part.is_leaf:
             if found is not None:  # of a failed attempt: invalid, and still a cost to every write
-                await operator.patiently(str(index), part.oid, own.drop_in_background)
-            await operator.patiently(str(index), part.oid, own.add)
+                await operator.patiently(str(index), part.table, own.drop_in_background)
+            await operator.patiently(str(index), part.table, own.add)
         else:
-            await operator.execute_briefly(str(index), part.oid, [own.add_only])
+            await operator.execute_briefly(str(index), part.table, [own.add_only])
     return await _oid_of(operator.connection, part, own)
 
 
@@ -99,25 +101,31 @@ async def _oid_of(connection: Connection, part: Part, index: TableIndex) -> int:
 async def drop_everywhere(operator: Operator, managed: ManagedTable, name: str) -> None:
     """An index of a partitioned table with those of its partitions, and what failed attempts left on one of them."""
     oid, table = managed.relation.oid, managed.relation.table
-    await operator.execute_briefly(f"dropping {name}", oid, [TableIndex(table, name, False, "").drop])
+    await operator.execute_briefly(f"dropping {name}", table, [TableIndex(table, name, False, "").drop])
     for schema, leftover in await operator.connection.fetch(_LEFTOVERS, oid, HIDDEN_PREFIX):
         index = TableIndex(TableName(schema, ""), leftover, False, "")
-        await operator.patiently(f"dropping {leftover}", oid, index.drop_in_background)
+        await operator.patiently(f"dropping {leftover}", table, index.drop_in_background)
 
 
-async def name_parts(connection: Connection, table_oid: int, taken: set[str]) -> None:
-    """In the transaction of `contracted`: partitions' indexes are called after their table's, which have their names.
+async def name_parts(
+    connection: Connection, table_oid: int, taken: set[str], finals: Mapping[str, str]
+) -> tuple[Statement, ...]:
+    """For the transaction of `contracted`: partitions' indexes are called after their table's.
 
-    `taken` are the names of relations, and gets the new ones.
+    `taken` are the names of relations, and gets the new ones. `finals` are the table's indexes with their names.
     """
+    statements = []
     rows: list[asyncpg.Record] = await connection.fetch(_HIDDEN_NAMES, table_oid, HIDDEN_PREFIX)
     root = await connection.fetchval("SELECT relname::text FROM pg_class WHERE oid = $1::int8::oid", table_oid)
     for row in rows:
-        stem = f"{row['part']}_{row['root'].removeprefix(f'{root}_')}"
+        if row["root"] not in finals:
+            continue
+        stem = f"{row['part']}_{finals[row['root']].removeprefix(f'{root}_')}"
         name, number = stem.encode()[:_NAME_LIMIT_BYTES].decode(errors="ignore"), 0
         while name in taken:
             number += 1
             name = f"{stem.encode()[: _NAME_LIMIT_BYTES - len(str(number))].decode(errors='ignore')}{number}"
         taken.add(name)
         index = f"{quote_identifier(row['nspname'])}.{quote_identifier(row['relname'])}"
-        await connection.execute(f"ALTER INDEX {index} RENAME TO {quote_identifier(name)}")
+        statements.append(Statement(f"ALTER INDEX {index} RENAME TO {quote_identifier(name)}", Lock.ACCESS_EXCLUSIVE))
+    return tuple(statements)

@@ -20,6 +20,10 @@ from rules.phases import Shape
 _COPY = TableName("pg_temp", "_pgjanus_preflight")
 
 
+#: A rewrite of so much takes some milliseconds.
+REWRITTEN_UP_TO_BYTES = 4_000_000
+
+
 class _RolledBack(Exception):
     """Leaves the transaction."""
 
@@ -61,6 +65,7 @@ async def _check_all(connection: Connection, relation: Relation, copy: Migration
         if error is not None:
             notes.refuse(f"adding the columns: {error}", _hint(error))
             return
+    await _check_domains(connection, relation, copy, notes)
     for change in copy.changes:
         for shape, word in ((Shape.NEW, "up"), (Shape.OLD, "down")):
             for column in change.side(shape):
@@ -96,6 +101,31 @@ async def _check_all(connection: Connection, relation: Relation, copy: Migration
             key = {Kind.NOT_NULL: "not_null", Kind.CHECK: "check", Kind.UNIQUE: "unique", Kind.INDEX: "index"}
             at = (attribute.column.name, key[attribute.kind])
             notes.refuse(f"{attribute}: {error}", _hint(error), at=at)
+
+
+# Since the beginning and up to PostgreSQL 18, ALTER TABLE ADD COLUMN checks such a domain row by row (ATExecAddColumn).
+_CONSTRAINED_DOMAINS = """
+WITH RECURSIVE types(column_name, type, base) AS (
+    SELECT attname::text, format_type(atttypid, NULL), atttypid FROM pg_attribute
+     WHERE attrelid = $1::text::regclass AND attname = ANY ($2::text[])
+    UNION ALL
+    SELECT s.column_name, s.type, t.typbasetype FROM types s JOIN pg_type t ON t.oid = s.base WHERE t.typtype = 'd')
+SELECT DISTINCT s.column_name, s.type FROM types s JOIN pg_type t ON t.oid = s.base
+ WHERE t.typnotnull OR EXISTS (SELECT FROM pg_constraint c WHERE c.contypid = t.oid)"""
+
+
+async def _check_domains(connection: Connection, relation: Relation, copy: Migration, notes: Notes) -> None:
+    size = await connection.fetchval("SELECT pg_table_size($1::int8::oid::regclass)", relation.oid)
+    if size <= REWRITTEN_UP_TO_BYTES:
+        return
+    names = {c.physical: c.name for change in copy.changes for c in change.new}
+    for physical, domain in await connection.fetch(_CONSTRAINED_DOMAINS, quote_table(_COPY), list(names)):
+        notes.refuse(
+            f"{names[physical]} has the domain {domain}, which has constraints, and to add such a column PostgreSQL"
+            f" rewrites the table ({size / 1e6:,.0f} MB) while nobody can use it",
+            "give the new column the domain's base type, and its condition as check and not_null",
+            at=(names[physical], "type"),
+        )
 
 
 async def _attempt(connection: Connection, sql: str) -> asyncpg.PostgresError | None:

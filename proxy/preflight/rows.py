@@ -13,11 +13,9 @@ from proxy.backfill.walk import BadRow, Cursor, Met, Step, TooManyBadRows, walk
 from proxy.database import Connection
 from proxy.preflight.findings import Notes
 from rules.batches import Key, plain_next_key_sql
-from rules.catalog import TableName
-from rules.changes import ColumnChange, ManagedColumn, quote_table
+from rules.changes import ColumnChange, ManagedColumn, quote_table, referenced_column
 from rules.laws import SAMPLE_KEYS, Law, LawKind, duplicates_sql, laws, orphans_sql, scan_sql
 from rules.migration import Migration
-from rules.operations.sql import referenced_column
 
 _CHUNK_TARGET_MS = 500
 _CHUNK_START_ROWS = 5000
@@ -129,11 +127,11 @@ async def _check_references(
     connection: Connection, migration: Migration, change: ColumnChange, column: ManagedColumn, key: Key, notes: Notes
 ) -> None:
     assert column.references is not None
-    schema, name, target = referenced_column(column.references)
-    table = quote_table(TableName(schema, name))
+    referenced, target = referenced_column(column.references)
+    table = quote_table(referenced)
     at = (column.name, "references")
     if await connection.fetchval("SELECT to_regclass($1::text)", table) is None:
-        notes.refuse(f"{column.name} references {schema}.{name}, which is not there", "create it first", at=at)
+        notes.refuse(f"{column.name} references {referenced}, which is not there", "create it first", at=at)
         return
     candidates = await connection.fetch(
         "SELECT a.attname::text FROM pg_index i"
@@ -144,7 +142,7 @@ async def _check_references(
     )
     if not candidates:
         notes.refuse(
-            f"{column.name} references {schema}.{name}{f'({target})' if target else ''}, which is not unique there",
+            f"{column.name} references {referenced}{f'({target})' if target else ''}, which is not unique there",
             "a foreign key needs a primary key or a unique constraint of one column",
             at=at,
         )
@@ -152,8 +150,8 @@ async def _check_references(
     try:
         orphans = await connection.fetch(orphans_sql(migration, change, column, key, table, candidates[0][0]))
     except asyncpg.UndefinedFunctionError as error:
-        notes.refuse(f"{column.name} cannot be compared with {schema}.{name}: {error}", "take the same type", at=at)
+        notes.refuse(f"{column.name} cannot be compared with {referenced}: {error}", "take the same type", at=at)
         return
     if orphans:
         listed = "; ".join(f"{key.describe(tuple(k))} ({value!r})" for value, k in orphans)
-        notes.refuse(f"rows would reference what {schema}.{name} does not have: {listed}", "mend them first", at=at)
+        notes.refuse(f"rows would reference what {referenced} does not have: {listed}", "mend them first", at=at)

@@ -6,12 +6,12 @@ Attributes hold only ever while the old gate stands, so a plain condition on the
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from types import MappingProxyType
 
 from rules.catalog import TableName
-from rules.changes import ManagedColumn, parse_expression, quote_identifier, quote_table
+from rules.changes import ManagedColumn, parse_expression, quote_identifier, quote_table, referenced_column
 from rules.ddl.statements import (
     Lock,
     Statement,
@@ -81,7 +81,7 @@ class Attribute:
         if self.kind.is_index:
             name = f"{quote_identifier(self.table.schema)}.{quote_identifier(self.name)}"
             return Statement(f"DROP INDEX IF EXISTS {name}", Lock.ACCESS_EXCLUSIVE)
-        return drop_constraint(self.table, self.name)
+        return replace(drop_constraint(self.table, self.name), also=self.add.also)
 
     @property
     def drop_in_background(self) -> Statement:
@@ -126,7 +126,10 @@ def attributes(migration: Migration) -> tuple[Attribute, ...]:
 def _constraint(table: TableName, kind: Kind, column: ManagedColumn, definition: str) -> Attribute:
     name = object_name(table, kind.value, column.name)
     lock = Lock.SHARE_ROW_EXCLUSIVE if kind is Kind.REFERENCES else Lock.ACCESS_EXCLUSIVE
-    add = Statement(alter(table, f"ADD CONSTRAINT {quote_identifier(name)} {definition} NOT VALID"), lock)
+    also: tuple[TableName, ...] = ()
+    if column.references is not None and kind is Kind.REFERENCES:
+        also = (referenced_column(column.references)[0],)
+    add = Statement(alter(table, f"ADD CONSTRAINT {quote_identifier(name)} {definition} NOT VALID"), lock, also)
     return Attribute(kind, table, column, name, add)
 
 
@@ -156,24 +159,40 @@ def name_new(
     PostgreSQL 18 they have names, made of the column's name when they were made.
     """
     table = migration.table
-    found = attributes(migration)
+    counterparts = tuple(counterparts)
+    finals = final_names(migration, taken, counterparts, not_nulls)
     statements = [
         short(table, f"RENAME COLUMN {quote_identifier(c.physical)} TO {quote_identifier(c.name)}")
         for c in new_columns(migration)
     ]
-    used = set(taken)
-    for a in found:
+    for a in attributes(migration):
         name = not_nulls.get(a.column.physical) if a.kind is Kind.NOT_NULL else a.name
         if name is not None:
-            final = final_name(a, used)
-            used.add(final)
-            statements.append(_finished(a, name, final))
+            statements.append(_finished(a, name, finals[name]))
     for index in counterparts:
-        final = _free(index.final, used)
-        used.add(final)
         finish = _become_constraint if index.is_constraint else _rename_index
-        statements.append(finish(table, index.name, final))
+        statements.append(finish(table, index.name, finals[index.name]))
     return tuple(statements)
+
+
+def final_names(
+    migration: Migration,
+    taken: Iterable[str],
+    counterparts: Iterable[TransitionIndex] = (),
+    not_nulls: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, str]:
+    """What constraints and indexes are called until `contracted`, and what from then on."""
+    used = set(taken)
+    finals = {}
+    for a in attributes(migration):
+        name = not_nulls.get(a.column.physical) if a.kind is Kind.NOT_NULL else a.name
+        if name is not None:
+            finals[name] = final_name(a, used)
+            used.add(finals[name])
+    for index in counterparts:
+        finals[index.name] = _free(index.final, used)
+        used.add(finals[index.name])
+    return finals
 
 
 def _finished(attribute: Attribute, name: str, final: str) -> Statement:

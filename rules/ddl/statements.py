@@ -52,8 +52,11 @@ class Lock(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Statement:
+    """One command. `also` are tables that it locks beside its own."""
+
     sql: str
     lock: Lock
+    also: tuple[TableName, ...] = ()
 
 
 def alter(table: TableName, *actions: str) -> str:
@@ -223,14 +226,18 @@ class RestoreNotNull:
     finish: tuple[Statement, ...]
 
 
-def restore_not_null(table: TableName, column: str) -> RestoreNotNull:
+def restore_not_null(table: TableName, column: str, constraint: str | None = None) -> RestoreNotNull:
+    """`constraint` is what its NOT NULL was called, since PostgreSQL 18 they have names."""
     name = object_name(table, "nn", f"old.{column}")
     quoted = quote_identifier(column)
+    again = f"ALTER COLUMN {quoted} SET NOT NULL"
+    if constraint is not None:
+        again = f"ADD CONSTRAINT {quote_identifier(constraint)} NOT NULL {quoted}"
     return RestoreNotNull(
         name,
         short(table, f"ADD CONSTRAINT {quote_identifier(name)} CHECK ({quoted} IS NOT NULL) NOT VALID"),
         validate(table, name),
-        (short(table, f"ALTER COLUMN {quoted} SET NOT NULL"), drop_constraint(table, name)),
+        (short(table, again), drop_constraint(table, name)),
     )
 
 

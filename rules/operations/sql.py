@@ -169,15 +169,6 @@ def foreign_key_target(text: str) -> str:
     return f"{text[:at]}{DEFAULT_SCHEMA}.{text[at:]}"
 
 
-def referenced_column(target: str) -> tuple[str, str, str | None]:
-    """Schema, table and column of a `foreign_key_target`; column None means the primary key."""
-    commands = _parse(f"ALTER TABLE t ADD FOREIGN KEY (c) REFERENCES {target}")[0]["stmt"]["AlterTableStmt"]["cmds"]
-    constraint = commands[0]["AlterTableCmd"]["def"]["Constraint"]
-    columns = [c["String"]["sval"] for c in constraint.get("pk_attrs", ())]
-    table = constraint["pktable"]
-    return table.get("schemaname", DEFAULT_SCHEMA), table["relname"], columns[0] if columns else None
-
-
 def _plain_text(text: str) -> None:
     if len(text) > SQL_LIMIT_CHARS:
         raise ValueError(f"this is {len(text)} characters long, the limit is {SQL_LIMIT_CHARS}")
