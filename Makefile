@@ -14,7 +14,7 @@ demo: $(STAMP) ## the whole story on an embedded PostgreSQL with live traffic (u
 	@$(BIN)/pgjanus demo
 
 test: $(STAMP) ## every test, on real PostgreSQL servers that it starts by itself
-	$(BIN)/python -m pytest -n 3 --dist loadgroup
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist loadgroup
 
 lint: $(STAMP) ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
@@ -36,7 +36,7 @@ plans: $(STAMP) ## query plans in every phase against unmigrated twins, on a mil
 fuzz: $(STAMP) ## random SQL against unmigrated twins, in every phase (half an hour; SEED=… STATEMENTS=…)
 	@$(BIN)/python -m tests.fuzz --statements $(or $(STATEMENTS),100000) $(if $(SEED),--seed $(SEED))
 
-mutants: $(STAMP) ## take the treatments of docs/traps.md out, one at a time: each has to be found out (five minutes)
+mutants: $(STAMP) ## take the treatments of docs/traps.md out, one at a time: each has to be found out (ten minutes)
 	@$(BIN)/python -m tests.mutants
 
 docs: $(STAMP) ## write the documents that follow from the code

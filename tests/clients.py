@@ -169,7 +169,10 @@ def _named(sql: str) -> str:
     return re.sub("%s", lambda _: f":p{next(numbers)}", sql)
 
 
-DRIVERS: tuple[Callable[[str], Session], ...] = (
+#: Opens a session at a URL.
+Driver = Callable[[str], Session]
+
+DRIVERS: tuple[Driver, ...] = (
     PsycopgSimple,
     PsycopgExtended,
     PsycopgPrepared,

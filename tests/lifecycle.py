@@ -8,10 +8,11 @@ here            a session of each driver and shape, kept open from the first run
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 from rules.phases import Shape
-from tests.clients import DRIVERS, PsycopgPrepared
+from tests.clients import DRIVERS, Driver, PsycopgPrepared
 from tests.traffic import Traffic
 from tests.world import World
 
@@ -19,13 +20,13 @@ from tests.world import World
 class Clients:
     """A session of each driver per shape, kept open; each does everything on every rung."""
 
-    def __init__(self, world: World, stack: ExitStack) -> None:
-        self._world, self._stack = world, stack
+    def __init__(self, world: World, stack: ExitStack, drivers: Sequence[Driver] = DRIVERS) -> None:
+        self._world, self._stack, self._drivers = world, stack, drivers
         self._traffic: dict[Shape, list[Traffic]] = {}
 
     def join(self, shape: Shape) -> None:
         self._traffic[shape] = []
-        for driver in DRIVERS:
+        for driver in self._drivers:
             session = driver(self._world.proxy.url(shape.value))
             self._stack.callback(session.close)
             seed = f"{self._world.kind} {shape} {session.driver}"

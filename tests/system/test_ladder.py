@@ -113,6 +113,22 @@ async def test_each_phase_has_the_gate_that_its_reads_need(database: Database, s
                 assert status.rows[forbids.value] == 0
 
 
+async def test_reads_do_not_go_over_while_the_two_formats_differ(database: Database) -> None:
+    session = database.connect()
+    session.execute(USERS)
+    async with operator_of(database) as operator:
+        await start(operator, spec())
+        await advance(operator, NAME)
+        # As a proxied write may, with the format of one side wrong.
+        session.execute("UPDATE public.users SET _pgjanus_first_name = 'Wrong', _pgjanus_state = 4 WHERE id = 7")
+        with pytest.raises(LadderError, match="the two formats differ in 1 rows"):
+            await advance(operator, NAME)
+        assert phase_of(database) == "writing_both"
+        session.execute("UPDATE public.users SET _pgjanus_first_name = 'First7', _pgjanus_last_name = 'Last7'")
+        session.execute("DELETE FROM public.users WHERE id <> 7")
+        assert (await advance(operator, NAME)).phase == "reading_new"
+
+
 @every_server
 @every_strategy
 async def test_abort_from_every_phase_leaves_the_schema_as_it_was(database: Database, strategy: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import yaml
 
 from rules.operations import OPERATIONS
 from rules.phases import LADDERS, RowState, Shape
-from tests.clients import ServerError
+from tests.clients import DRIVERS, Asyncpg, Driver, PsycopgPrepared, ServerError
 from tests.conftest import Database, StartProxy
 from tests.lifecycle import Clients
 from tests.world import World, migration_file
@@ -19,7 +20,9 @@ from tests.world import World, migration_file
 ROWS = 150
 UNDEFINED_COLUMN = "42703"
 
-both_versions = pytest.mark.parametrize("server", ["18", "16"], indirect=True)
+OLDER = "16"
+#: What the older server could do otherwise shows in any driver's answers: two of them, and so a third of the time.
+FEW_DRIVERS = (PsycopgPrepared, Asyncpg)
 every_recipe = pytest.mark.parametrize("kind", [*OPERATIONS, "several"])
 
 
@@ -41,10 +44,15 @@ def check_row_states(world: World, phase: str) -> None:
         assert max(codes) < RowState.NEW.lowest
 
 
-@both_versions
 @every_recipe
 def test_up_down_and_up_to_the_end_under_traffic(world: World) -> None:
     walk(world)
+
+
+@pytest.mark.parametrize("server", [OLDER], indirect=True)
+@every_recipe
+def test_up_down_and_up_to_the_end_on_an_older_server(world: World) -> None:
+    walk(world, FEW_DRIVERS)
 
 
 @pytest.mark.parametrize("strategy", ["dual_read", "both"])
@@ -82,11 +90,11 @@ def test_an_abort_leaves_everything_as_it_was(world: World, phase: str) -> None:
         clients.work("expanded, once more", again=True)
 
 
-def walk(world: World) -> None:
+def walk(world: World, drivers: Sequence[Driver] = DRIVERS) -> None:
     name = world.migration.name
     ladder = [p.name for p in LADDERS[world.migration.strategy] if p.policy is not None and p.expanded]
     with ExitStack() as stack:
-        clients = Clients(world, stack)
+        clients = Clients(world, stack, drivers)
         clients.join(Shape.OLD)
         clients.work("before")
         world.pgjanus("start", str(world.file))

@@ -9,7 +9,9 @@ import pytest
 
 from rules.phases import Phase, Shape
 from tests.conftest import Server
-from tests.mutants import MUTANTS, QUICK, RUNGS, Hunt, Mutant
+from tests.model.bugs import Bug
+from tests.mutants import MUTANTS, QUICK, Mutant
+from tests.mutants.hunt import RUNGS, Hunt
 from tests.twin import Twin, case_files, open_twins
 
 ROOT = Path(__file__).parents[2]
@@ -67,3 +69,8 @@ def test_the_list_of_traps_names_tests_and_files_that_exist() -> None:
         assert not name or f"def {name}(" in (ROOT / file).read_text(), f"{file}::{name}"
     named = set(re.findall(r"`(\w+\.sql)`", TRAPS))
     assert named - {*case_files(), "refused.sql"} == set()
+
+
+def test_the_list_of_traps_names_mistakes_that_can_be_planted_in_the_model() -> None:
+    named = {" ".join(name.split()) for name in re.findall(r"(?<!\*)\*\*([^*]+)\*\*(?!\*)", TRAPS)}
+    assert named - {"bold"} <= {bug.value for bug in Bug}

@@ -388,12 +388,19 @@ async def test_a_hold_whose_operator_is_gone_is_lifted_by_the_proxies(database: 
         assert 0.5 < held_s < 2
 
 
-async def test_an_operator_whose_hold_has_run_out_does_not_contract(database: Database) -> None:
+async def test_an_operator_whose_hold_has_run_out_does_not_contract(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Between the drain and the DDL it may have been asleep for an hour."""
     database.connect().execute(USERS)
     async with operator_of(database) as operator:
         await start(operator, spec())
         await advance(operator, NAME, "new_only")
+        monkeypatch.setattr("proxy.ladder.contract.HOLD_SECONDS", -0.001)
+        operator.timeout_s = 0  # one attempt
+        with pytest.raises(LadderError, match="the hold had run out"):
+            await advance(operator, NAME)
+        assert phase_of(database) == "new_only"
         await registry.set_hold(operator.connection, NAME, -0.001)
         assert not await registry.lock_held_migration(operator.connection, NAME)
         assert await registry.clear_expired_holds(operator.connection)

@@ -232,6 +232,17 @@ def test_a_statement_that_would_be_read_differently_is_not_prepared_again(scene:
     assert rows(scene.client.until(b"Z")) == [b"a\\PLATO"]
 
 
+def test_bytes_that_would_be_other_characters_are_not_prepared_again(scene: Scene) -> None:
+    text = "SELECT 'é' || name FROM users WHERE id = 2"
+    scene.client.query("SET client_encoding = 'LATIN1'")
+    scene.client.send(message(b"P", b"s\0" + text.encode("latin-1") + b"\0\0\0"), SYNC)
+    scene.client.until(b"Z")
+    scene.client.query("SET client_encoding = 'LATIN2'")  # the same bytes, and some are other characters
+    scene.pins.snapshot = SECOND
+    scene.client.send(bind("", "s"), execute(), SYNC)
+    assert error_of(scene.client.until(b"Z"))["C"] == "0A000"
+
+
 def search_path(scene: Scene) -> tuple[str, ...] | None:
     return scene.planner.clients[-1].search_path
 
