@@ -220,3 +220,9 @@ COPY users (id) FROM STDIN WHERE (users).id > 1
 -- reason: a row assignment from a sub-select of which it is not known how many columns it has
 -- shape: old
 UPDATE users SET (full_name, age) = (SELECT * FROM unknown_table)
+
+-- reason: a row as a field of a sub-select's row, in parentheses: its type would show
+SELECT (s).u FROM (SELECT u, 1 AS one FROM users u) s
+
+-- reason: a field of a row that is a sub-select's column
+SELECT (s.u).id FROM (SELECT u, 1 AS one FROM users u) s

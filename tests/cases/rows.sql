@@ -236,6 +236,6 @@ WITH c AS (SELECT (o).*, u.* FROM users u JOIN orders o ON o.id = u.id) SELECT l
 -- shape: old
 SELECT id, full_name, note FROM (SELECT (o).*, full_name FROM users u JOIN orders o ON o.user_id = u.id) s ORDER BY 1
 
-SELECT (s).*, (s).u FROM (SELECT u, 1 AS one FROM users u) s ORDER BY (s.u).id
+SELECT (s).* FROM (SELECT u, id AS one FROM users u) s ORDER BY s.one
 
 SELECT (o).note, (o).* FROM orders o, LATERAL (SELECT (u).*, (o).* FROM users u WHERE u.id = o.user_id) x ORDER BY 2
