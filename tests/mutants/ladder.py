@@ -15,13 +15,13 @@ LADDER = (
     Mutant(
         "a step does not wait for the proxies",
         "proxy.ladder.operator:Operator.wait_for_proxies",
-        "if not missing:",
-        "if True:",
+        "p.is_live and p.epoch_acked < epoch",
+        "False",
         f"{_ROLLOUT}test_a_transaction_keeps_its_snapshot_and_the_operator_waits_for_it_by_name",
     ),
     Mutant(
         "columns are added before the proxies know of them",
-        "proxy.ladder.climb:_expand",
+        "proxy.ladder.lowest:expand_table",
         "await operator.wait_for_proxies(await registry.read_epoch(connection))",
         "pass",
         f"{_ROLLOUT}test_an_announcement_that_nobody_acknowledges_is_taken_back",
@@ -65,8 +65,8 @@ LADDER = (
     Mutant(
         "nobody is held while the old columns go",
         "proxy.rollout:Rollout.try_pin",
-        "if self._held_since is not None:",
-        "if False:",
+        "self._held_since is not None or ",
+        "",
         f"{_ROLLOUT}test_contracting_holds_new_transactions_briefly_and_none_runs_across_it",
     ),
     Mutant(
@@ -127,14 +127,14 @@ LADDER = (
     ),
     Mutant(
         "columns that an interrupted abort left are taken over",
-        "proxy.ladder.climb:_leftovers",
+        "proxy.ladder.lowest:_leftovers",
         "if managed.relation.column(STATE_COLUMN) is None:",
         "if True:",
         "tests/system/test_ladder_crash.py::test_an_abort_that_dies_is_finished_by_start_or_abort_without_using_stale_columns",
     ),
     Mutant(
         "privileges on a column do not reach the new ones",
-        "proxy.ladder.climb:_expand",
+        "proxy.ladder.lowest:expand_table",
         "grants = await column_grants(connection, managed.migration, managed.relation)",
         "grants = ()",
         f"{_LADDER}test_column_grants_reach_the_new_columns",
@@ -237,8 +237,8 @@ LADDER = (
     Mutant(
         "the users' triggers see the backfill",
         "proxy.backfill.session:open_session",
-        "SET session_replication_role = replica",
-        "SET session_replication_role = origin",
+        "_PRIVILEGED_SETTINGS.items()",
+        '{"deadlock_timeout": "50ms"}.items()',
         f"{_BACKFILL}test_users_triggers_do_not_see_the_backfill",
     ),
     Mutant(
