@@ -78,9 +78,9 @@ LADDER = (
     ),
     Mutant(
         "a lock is waited for as long as it takes",
-        "proxy.ladder.operator:Operator.briefly",
-        "SET LOCAL lock_timeout = '{LOCK_TIMEOUT_MS}ms'",
-        "SET LOCAL lock_timeout = '9s'",
+        "proxy.ladder.operator:Operator.attempt",
+        "lock_timeout = {LOCK_TIMEOUT_MS}",
+        "lock_timeout = 9000",
         f"{_LADDER}test_writers_get_through_while_an_operator_waits_for_the_lock",
     ),
     Mutant(
@@ -150,7 +150,7 @@ LADDER = (
     Mutant(
         "an index that could not be made stays invalid",
         "proxy.ladder.indexes:_make",
-        'await operator.execute_briefly(f"taking the {index} back", oid, [index.drop])',
+        'await operator.execute_briefly(f"taking the {index} back", index.table, [index.drop])',
         "pass",
         "tests/system/test_transition.py::test_duplicates_refuse_the_step_and_leave_no_invalid_index_behind",
     ),
