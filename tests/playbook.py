@@ -180,7 +180,7 @@ class LocalProxy:
         self.gateway = Gateway(
             dialer, pins, plans, self.tally, file, database, self.planning.answer, client_context(file.client_tls)
         )
-        self.server = await listen(self.gateway, Address("127.0.0.1", 0), Shape.OLD, "--listen")
+        [self.server] = await listen(self.gateway, Address("127.0.0.1", 0), Shape.OLD, "--listen")
         return int(self.server.sockets[0].getsockname()[1])
 
     def run(self, coroutine: Coroutine[Any, Any, T], timeout_s: float = 10) -> T:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import sys
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -14,14 +16,14 @@ import structlog
 import uvloop
 
 from proxy.admin import start_admin
-from proxy.cli.common import EXIT_USAGE, describe, fail
-from proxy.config import Address, Lease, Observing, ProxyFile, ServerUrl, read_address, read_proxy_file, read_server_url
+from proxy.cli.common import describe, fail
+from proxy.config import Address, Observing, ProxyFile, ServerUrl, read_address, read_proxy_file, read_server_url
 from proxy.conversation.actions import Tally
 from proxy.dialer import Dialer
 from proxy.encryption import client_context
 from proxy.ends import End
 from proxy.gateway import Gateway
-from proxy.listener import drain, listen
+from proxy.listener import Entrance, bind, drain, listen
 from proxy.logs import configure_logs
 from proxy.metrics import Metrics
 from proxy.observe.recorder import Recorder
@@ -30,6 +32,7 @@ from proxy.pins import FixedPins, Pins
 from proxy.planning.process import LONG_CHARS, PlanningProcess
 from proxy.plans import PlanCache
 from proxy.rollout import Rollout
+from proxy.workers import EXIT_REFUSED, supervise
 from rules.catalog import Catalog
 from rules.phases import Shape
 from rules.planner import plan
@@ -44,10 +47,12 @@ class Serving:
 
     server: ServerUrl
     database_url: str | None
-    listen: Address
-    listen_new: Address | None
+    listen: Entrance
+    listen_new: Entrance | None
     admin: Address | None
     file: ProxyFile
+    #: Of several processes that share the addresses; 0: the only one.
+    worker: int = 0
 
     @property
     def database(self) -> str | None:
@@ -83,7 +88,13 @@ class Serving:
     metavar="FILE",
     help="pgjanus.yaml: which clients see which shape, limits.",
 )
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes. Only 1 for now.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processes, each a proxy of its own; the n-th has --admin at that port + n - 1.",
+)
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
 )
@@ -102,11 +113,6 @@ def command(
     Clients log in as they would at the server; their credentials are not looked at. SIGTERM lets running transactions
     end; a second one does not.
     """
-    if workers != 1:
-        click.echo(
-            "pgjanus: --workers: more than one process is not supported yet; start several proxies instead", err=True
-        )
-        sys.exit(EXIT_USAGE)
     configure_logs(log_level)
     try:
         serving = Serving(
@@ -117,6 +123,8 @@ def command(
             read_address(admin, "--admin") if admin else None,
             read_proxy_file(file) if file else ProxyFile(),
         )
+        if workers > 1:
+            sys.exit(_share(serving, workers))
         uvloop.run(serve(serving))
     except Exception as error:
         message = describe(error)
@@ -125,8 +133,38 @@ def command(
         fail(message)
 
 
-async def serve(serving: Serving) -> None:
-    """Run until a signal.
+def _bound(entrance: Entrance | None, option: str) -> Sequence[socket.socket]:
+    if entrance is None:
+        return ()
+    return bind(entrance, option) if isinstance(entrance, Address) else entrance
+
+
+def _share(serving: Serving, workers: int) -> int:
+    """Serve with several processes; returns the exit code."""
+    old, new = _bound(serving.listen, "--listen"), _bound(serving.listen_new, "--listen-new")
+
+    def work(number: int, lifeline: int) -> int:
+        admin = serving.admin and replace(serving.admin, port=serving.admin.port + number - 1)
+        mine = replace(serving, listen=old, listen_new=new or None, admin=admin, worker=number)
+        try:
+            uvloop.run(serve(mine, lifeline))
+        except Exception as error:
+            message = describe(error)
+            if message is None:
+                raise
+            click.echo(f"pgjanus: {message}", err=True)
+            return EXIT_REFUSED
+        return 0
+
+    def stop_listening() -> None:
+        for sock in (*old, *new):
+            sock.close()
+
+    return supervise(workers, work, stop_listening)
+
+
+async def serve(serving: Serving, lifeline: int | None = None) -> None:
+    """Run until a signal, or until there is something to read from the file descriptor `lifeline`.
 
     Raises:
         ListenError: an address is in use.
@@ -138,7 +176,7 @@ async def serve(serving: Serving) -> None:
     dialer = Dialer(serving.server.address, limits.connect_timeout_s, serving.server.tls)
     (await dialer.dial(_probe)).close()
     async with AsyncExitStack() as stack:
-        pins = await _control(serving.database_url, serving.file.lease, stack)
+        pins = await _control(serving, stack)
         sightings = Sightings()
         if serving.database_url is not None:
             recorder = _recorder(serving.database_url, sightings, serving.file.observe)
@@ -147,19 +185,19 @@ async def serve(serving: Serving) -> None:
         planning = PlanningProcess(plans)
         stack.callback(planning.close)
         gateway = Gateway(dialer, pins, plans, Tally(), serving.file, serving.database, planning.answer, client_tls)
-        servers = [await listen(gateway, serving.listen, Shape.OLD, "--listen")]
-        stack.callback(servers[0].close)
+        servers = await listen(gateway, serving.listen, Shape.OLD, "--listen")
         if serving.listen_new is not None:
-            servers.append(await listen(gateway, serving.listen_new, Shape.NEW, "--listen-new"))
-            stack.callback(servers[1].close)
+            servers += await listen(gateway, serving.listen_new, Shape.NEW, "--listen-new")
+        for server in servers:
+            stack.callback(server.close)
         if serving.admin is not None:
             runner = await start_admin(serving.admin, gateway, Metrics(gateway, plans))
             stack.push_async_callback(runner.cleanup)
-        stop, at_once = _signals()
+        stop, at_once = _signals(lifeline)
         log.info(
             "serving",
-            listen=str(serving.listen),
-            listen_new=str(serving.listen_new or "") or None,
+            listen=_shown(serving.listen),
+            listen_new=_shown(serving.listen_new),
             server=str(serving.server.address),
             database=serving.database,
             admin=str(serving.admin or "") or None,
@@ -170,12 +208,20 @@ async def serve(serving: Serving) -> None:
         log.info("stopped", sessions_cut=cut)
 
 
-async def _control(database_url: str | None, lease: Lease, stack: AsyncExitStack) -> Pins:
+def _shown(entrance: Entrance | None) -> str | None:
+    if entrance is None or isinstance(entrance, Address):
+        return str(entrance or "") or None
+    return ", ".join(str(Address(*sock.getsockname()[:2])) for sock in entrance)
+
+
+async def _control(serving: Serving, stack: AsyncExitStack) -> Pins:
     """The control side; without a control connection nothing is managed."""
-    if database_url is None:
+    if serving.database_url is None:
         return FixedPins(Snapshot(0, Catalog(0, {})))
+    lease = serving.file.lease
     rollout = Rollout(
-        database_url,
+        serving.database_url,
+        application_name="pgjanus proxy" + (f", worker {serving.worker}" if serving.worker else ""),
         log=lambda line: log.info("rollout", message=line),
         lease_s=lease.seconds,
         poll_s=lease.heartbeat_s,
@@ -202,8 +248,8 @@ def _probe() -> End:
     return End(lambda: None)
 
 
-def _signals() -> tuple[asyncio.Event, asyncio.Event]:
-    """Set by the first SIGTERM or SIGINT, and by the second."""
+def _signals(lifeline: int | None) -> tuple[asyncio.Event, asyncio.Event]:
+    """Set by the first SIGTERM or SIGINT or the end of the lifeline, and by the second signal."""
     stop, at_once = asyncio.Event(), asyncio.Event()
 
     def received() -> None:
@@ -211,4 +257,11 @@ def _signals() -> tuple[asyncio.Event, asyncio.Event]:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, received)
+    if lifeline is not None:
+
+        def parent_gone() -> None:
+            asyncio.get_running_loop().remove_reader(lifeline)
+            stop.set()
+
+        asyncio.get_running_loop().add_reader(lifeline, parent_gone)
     return stop, at_once
