@@ -5,10 +5,10 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench plans twin fuzz docs format lock clean
+.PHONY: help demo test lint bench bench-backfill plans twin fuzz docs format lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 demo: $(STAMP) ## the whole story on an embedded PostgreSQL with live traffic (under two minutes)
 	@$(BIN)/pgjanus demo
@@ -26,6 +26,9 @@ lint: $(STAMP) ## ruff, mypy --strict, import-linter
 bench: $(STAMP) ## pgbench and COPY of a million rows, directly and through the proxy (five minutes)
 	@$(BIN)/python -m tests.bench
 	@$(BIN)/python -m tests.bench_copy
+
+bench-backfill: $(STAMP) ## memory and rate of the backfill on ten million rows (ROWS=…; ten minutes, 10 GB)
+	@$(BIN)/python -m tests.bench_backfill --rows $(or $(ROWS),10000000)
 
 twin: $(STAMP) ## every case of tests/cases through a proxy, in every protocol and phase, against unmigrated twins (half an hour)
 	@$(BIN)/python -m tests.protocols

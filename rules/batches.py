@@ -15,7 +15,7 @@ again after a wait, so a value carried over from the batch would be a lost updat
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from rules import reads
@@ -302,9 +302,32 @@ def _comparable(migration: Migration) -> tuple[ColumnChange, ...]:
     return tuple(c for c in migration.changes if c.old and c.new)
 
 
-def _diverges(change: ColumnChange, equality: Mapping[str, Equality]) -> str:
+def with_defaults(migration: Migration) -> Migration:
+    """The same, with `up` of columns that have a default for rows that cannot be converted replaced by that."""
+    defaults = migration.backfill.defaults
+    changes = tuple(
+        replace(change, up={name: defaults.get(name, up) for name, up in change.up.items()})
+        for change in migration.changes
+    )
+    return replace(migration, changes=changes)
+
+
+def _diverges(migration: Migration, key: Key, change: ColumnChange, equality: Mapping[str, Equality]) -> str:
     new, old = agrees(change, Shape.NEW, equality), agrees(change, Shape.OLD, equality)
-    return f"{in_state(RowState.BOTH)} AND NOT (({new}) OR ({old}))"
+    compared = f"({new}) OR ({old})"
+    if any(name in change.up for name in migration.backfill.defaults):
+        # A row that got a default because `up` fails on it: asking `up` again would fail again.
+        given = next(c for c in with_defaults(migration).changes if c.new == change.new)
+        listed = f" AND {_has_got_default(migration, key)}" if not key.is_physical else ""
+        compared = f"CASE WHEN ({agrees(given, Shape.NEW, equality)}){listed} THEN true ELSE {compared} END"
+    return f"{in_state(RowState.BOTH)} AND NOT ({compared})"
+
+
+def _has_got_default(migration: Migration, key: Key) -> str:
+    return (
+        f"EXISTS (SELECT FROM pgjanus.backfill_bad_rows AS b WHERE b.migration = {quote_literal(migration.name)}"
+        f" AND b.outcome = 'default' AND b.key = {key_values(key, 't')})"
+    )
 
 
 def chunk_sql(migration: Migration, phase: Phase, key: Key, equality: Mapping[str, Equality], *, after: bool) -> str:
@@ -316,7 +339,7 @@ def chunk_sql(migration: Migration, phase: Phase, key: Key, equality: Mapping[st
     assert phase.policy is not None
     forbidden = phase.policy.reads.forbids
     cases = [
-        f"CASE WHEN {_diverges(c, equality)} THEN {quote_literal(describe_change(c))} END"
+        f"CASE WHEN {_diverges(migration, key, c, equality)} THEN {quote_literal(describe_change(c))} END"
         for c in _comparable(migration)
     ]
     reason = f"nullif(concat_ws('; ', {', '.join(cases)}), '')" if cases else "NULL::text"
@@ -356,7 +379,7 @@ def repair_sql(migration: Migration, phase: Phase, key: Key, equality: Mapping[s
     table = quote_table(migration.table)
     assignments, conditions = [], ["false"]
     for change in _comparable(migration):
-        wrong = _diverges(change, equality)
+        wrong = _diverges(migration, key, change, equality)
         conditions.append(f"({wrong})")
         for name, sql in converted(change, into):
             column = quote_identifier(name)

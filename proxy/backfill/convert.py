@@ -13,11 +13,19 @@ from proxy.backfill.ranges import Claim, Job
 from proxy.backfill.sqlstate import belongs_to_a_row
 from proxy.backfill.watch import Watch
 from proxy.database import Connection
-from rules.batches import batch_sql, next_key_sql, one_row_sql
+from rules.batches import batch_sql, next_key_sql, one_row_sql, target_shape, with_defaults
+from rules.errors import PgjanusError
+from rules.migration import Migration
+from rules.pace import OnError
+from rules.phases import Shape
 
 #: From so many bad rows on it is asked whether they are the rule rather than the exception.
 _BAD_ROWS = 1000
 _BAD_SHARE = 0.1
+
+
+class StoppedAtRow(PgjanusError):
+    """a row cannot be converted, and the migration says on_error: fail: its key and PostgreSQL's error"""
 
 
 @dataclass(slots=True)
@@ -76,29 +84,48 @@ class Converter:
                 self._note(claimed, 0, ended=True)
                 return Met(0, None)
             row = tuple(found)
-            error = await self._convert_one(connection, row)
+            error, outcome = await self._convert_one(connection, row)
             if error is not None:
-                await bad_rows.record(connection, self.job, row, error, round_=claimed.round, outcome=None)
-            done = error is None
-            await ranges.advance(
-                connection, self.job, claimed, rows=int(done), cursor=row, done=False, bad=int(not done)
-            )
+                await bad_rows.record(connection, self.job, row, error, round_=claimed.round, outcome=outcome)
+            done, bad = int(error is None or outcome is not None), int(error is not None and outcome is None)
+            # A run that stops at this row meets it again when it is run again.
+            if not (bad and self._policy is OnError.FAIL):
+                await ranges.advance(connection, self.job, claimed, rows=done, cursor=row, done=False, bad=bad)
         self._note(claimed, done, ended=False)
-        if error is None:
+        if error is None or outcome is not None:
             return Met(1, row)
+        if self._policy is OnError.FAIL:
+            raise StoppedAtRow(f"{self.job.key.describe(row)} cannot be converted: {one_line(error)} (on_error: fail)")
         self._bad += 1
         found = BadRow(row, one_line(error))
         if self._bad > _BAD_ROWS and self._bad > _BAD_SHARE * (self.meter.rows + self._bad):
             raise TooManyBadRows([found], self._bad)
         return found
 
+    @property
+    def _policy(self) -> OnError | None:
+        return self.job.migration.backfill.on_error
+
     async def _claim(self, connection: Connection) -> Claim | None:
         return await ranges.claim(connection, self.job, self.watch.settings, self._last)
 
-    async def _convert_one(self, connection: Connection, row: tuple[str, ...]) -> asyncpg.PostgresError | None:
+    async def _convert_one(
+        self, connection: Connection, row: tuple[str, ...]
+    ) -> tuple[asyncpg.PostgresError | None, str | None]:
+        """Its error, if it has one, and what became of the row all the same."""
+        migration, state = self.job.migration, self.job.state
+        error = await self._attempt(connection, migration, row)
+        if error is not None and self._policy is OnError.DEFAULT and target_shape(state) is Shape.NEW:
+            if await self._attempt(connection, with_defaults(migration), row) is None:
+                return error, "default"
+        return error, None
+
+    async def _attempt(
+        self, connection: Connection, migration: Migration, row: tuple[str, ...]
+    ) -> asyncpg.PostgresError | None:
         try:
             async with connection.transaction():
-                await connection.execute(one_row_sql(self.job.migration, self.job.key, self.job.state), *row)
+                await connection.execute(one_row_sql(migration, self.job.key, self.job.state), *row)
         except asyncpg.PostgresError as error:
             if not belongs_to_a_row(error):
                 raise

@@ -62,6 +62,8 @@ async def turn(connection: Connection, job: Job, *, seen: int | None, exact: boo
             return Turn(Next.WAIT)
         round_, total, done, error = row
         if await ranges.any_left(connection, job):
+            if error is not None:
+                await stop(connection, job, None)
             return Turn(Next.WORK, round_, total)
         if seen is not None and round_ == seen and error is not None:
             return Turn(Next.FAILED, round_, total)
@@ -80,6 +82,14 @@ async def turn(connection: Connection, job: Job, *, seen: int | None, exact: boo
         await bad_rows.forget_before(connection, job, round_ + 1)
         await ranges.plan(connection, job, left)
         return await _begin(connection, job, round_ + 1, left, anew=True)
+
+
+async def stop(connection: Connection, job: Job, error: str | None) -> None:
+    """For now; the next worker that is started goes on where this one stopped."""
+    await connection.execute(
+        "UPDATE pgjanus.backfills SET error = $3, updated_at = clock_timestamp() WHERE migration = $1 AND state = $2",
+        *(*job.name, error),
+    )
 
 
 async def _is_known(connection: Connection, job: Job) -> bool:

@@ -6,10 +6,11 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from proxy.backfill import bad_rows, rounds
-from proxy.backfill.convert import Converter
+from proxy.backfill.convert import Converter, StoppedAtRow
 from proxy.backfill.drive import BadRow, Met, Step, drive
 from proxy.backfill.pressure import Cause, Reason
 from proxy.backfill.progress import Meter, Progress, Status, publish
@@ -70,6 +71,7 @@ async def empty_state(
     Raises:
         asyncpg.PostgresError: the conversion cannot work at all (a missing column or function, no privilege).
         TooManyBadRows: the expression is to blame, not the rows.
+        StoppedAtRow: the first row that cannot be converted, where the migration says so.
     """
     key = await find_key(await session.connection(), migration)
     run = _Run(session, Job(migration, state, key), on_progress, still_wanted, exact)
@@ -97,6 +99,13 @@ class _Run:
         self._size = BatchSize(job.migration.backfill.batch_target_ms)
 
     async def to_the_end(self) -> StateResult:
+        try:
+            return await self._rounds()
+        except StoppedAtRow as error:
+            await self._patiently(partial(rounds.stop, job=self._job, error=str(error)))
+            raise
+
+    async def _rounds(self) -> StateResult:
         started = time.monotonic()
         seen: int | None = None
         wait_round: int | None = None

@@ -64,7 +64,7 @@ async def _check(files: tuple[str, ...], url: str | None) -> dict[str, Report]:
 def _print(file: str, report: Report) -> None:
     for finding in report.findings:
         where = "" if finding.place else f"{file}: "
-        kind = "warning: " if finding.severity is Severity.WARNING else ""
+        kind = "" if finding.severity is Severity.REFUSAL else f"{finding.severity.value}: "
         hint = f": {finding.hint}" if finding.hint else ""
         place = f"{finding.place}: " if finding.place else ""
         click.echo(f"{where}{place}{kind}{finding.message}{hint}")

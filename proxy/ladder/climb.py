@@ -6,7 +6,7 @@ writers would run into go, phase, epoch, history, NOTIFY ─► everybody is at 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from proxy import registry
@@ -59,11 +59,17 @@ class Outcome:
 # start
 
 
-async def start(operator: Operator, spec: MigrationSpec) -> Outcome:
+Consent = Callable[[str], bool]
+
+
+async def start(operator: Operator, spec: MigrationSpec, consent: Consent = lambda question: False) -> Outcome:
     """Announce, expand, enter the first phase. What fails on the way is taken back.
 
+    Args:
+        consent: asked about what would be done beside the migration itself, such as triggers that the backfill fires.
+
     Raises:
-        LadderError: a second migration of that name or table, or a preflight finding.
+        LadderError: a second migration of that name or table, a preflight finding, or no consent.
         MigrationError: the definition does not fit the table.
         NotAcknowledged, TableIsBusy: nothing is left behind.
     """
@@ -75,7 +81,7 @@ async def start(operator: Operator, spec: MigrationSpec) -> Outcome:
     found = await _open_migration(connection, spec)
     if found is None:
         migration = spec.compile(relation)
-        await _require_preflight(operator, spec)
+        await _require_preflight(operator, spec, consent)
         async with connection.transaction():
             await registry.insert_migration(connection, spec.migration, relation, migration.strategy, spec.to_json())
             epoch = await registry.raise_epoch(connection)
@@ -129,10 +135,13 @@ async def _open_migration(connection: Connection, spec: MigrationSpec) -> Migrat
     return next((row for row in state.migrations if row.name == spec.migration), None)
 
 
-async def _require_preflight(operator: Operator, spec: MigrationSpec) -> None:
+async def _require_preflight(operator: Operator, spec: MigrationSpec, consent: Consent) -> None:
     report = await preflight(operator.connection, spec)
     if report.refusals:
         raise LadderError("; ".join(map(str, report.refusals)))
+    for question in report.questions:
+        if not consent(str(question)):
+            raise LadderError(f"{question}. If that is all right: pgjanus start --yes")
     for warning in report.warnings:
         operator.say(f"note: {warning}")
 

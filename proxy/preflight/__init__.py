@@ -2,6 +2,7 @@
 
     preflight ─► table        a plain table that we may alter; what hangs on it
               ─► expressions  PostgreSQL takes them, and they are IMMUTABLE
+              ─► worker       what the backfill would fire and rewrite
               ─► rows         each one converts, comes back as it was, and fits the new constraints
 
 It changes nothing: the only DDL is on a temporary copy without rows, and is rolled back.
@@ -18,6 +19,7 @@ from proxy.preflight.expressions import check_expressions
 from proxy.preflight.findings import Finding, Notes, Report, Severity
 from proxy.preflight.rows import check_rows
 from proxy.preflight.table import check_kind, check_other_migrations, check_surroundings
+from proxy.preflight.worker import check_worker
 from rules.errors import MigrationError
 from rules.spec import MigrationSpec
 
@@ -59,4 +61,5 @@ async def preflight(connection: Connection, spec: MigrationSpec) -> Report:
         for gap in (await find_transition(connection, migration, relation)).gaps:
             notes.warn(str(gap), gap.hint)
     await check_surroundings(connection, relation, migration, notes, has_key=not key.is_physical)
+    await check_worker(connection, relation, migration, notes)
     return notes.report(rows)

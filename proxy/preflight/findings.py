@@ -13,12 +13,14 @@ from rules.spec import MigrationSpec
 
 class Severity(Enum):
     REFUSAL = "refusal"
+    QUESTION = "question"
     WARNING = "warning"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that stands against the migration (`REFUSAL`: `start` does not begin) or that one should know."""
+    """One thing that stands against the migration (`REFUSAL`: `start` does not begin), that `start` asks about
+    (`QUESTION`), or that one should know."""
 
     severity: Severity
     message: str
@@ -40,6 +42,10 @@ class Report:
         return tuple(f for f in self.findings if f.severity is Severity.REFUSAL)
 
     @property
+    def questions(self) -> tuple[Finding, ...]:
+        return tuple(f for f in self.findings if f.severity is Severity.QUESTION)
+
+    @property
     def warnings(self) -> tuple[Finding, ...]:
         return tuple(f for f in self.findings if f.severity is Severity.WARNING)
 
@@ -55,6 +61,10 @@ class Notes:
     def refuse(self, message: str, hint: str = "", *, at: tuple[str, str] | None = None) -> None:
         """`at` is (column, what): what is `up`, `down`, `name` or the key of an attribute."""
         self._add(Severity.REFUSAL, message, hint, at)
+
+    def ask(self, message: str, hint: str = "") -> None:
+        """`start` goes on only if somebody says that this is all right."""
+        self._add(Severity.QUESTION, message, hint, None)
 
     def warn(self, message: str, hint: str = "", *, at: tuple[str, str] | None = None) -> None:
         self._add(Severity.WARNING, message, hint, at)

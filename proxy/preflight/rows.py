@@ -16,6 +16,7 @@ from rules.batches import Key, plain_next_key_sql
 from rules.changes import ColumnChange, ManagedColumn, quote_table, referenced_column
 from rules.laws import SAMPLE_KEYS, Law, LawKind, duplicates_sql, laws, orphans_sql, scan_sql
 from rules.migration import Migration
+from rules.pace import OnError
 
 _CHUNK_TARGET_MS = 500
 _CHUNK_START_ROWS = 5000
@@ -68,16 +69,26 @@ async def check_rows(connection: Connection, migration: Migration, key: Key, not
         bad, more = error.bad, " at least"
     if bad:
         listed = "; ".join(f"{key.describe(row.key)} ({row.error})" for row in bad[:SAMPLE_KEYS])
-        notes.refuse(
-            f"{len(bad)} rows{more} cannot be converted: {listed}{_more(len(bad))}",
-            "mend them, or make the expression cope with them",
-        )
+        _report_bad_rows(migration, f"{len(bad)} rows{more} cannot be converted: {listed}{_more(len(bad))}", notes)
     for i, law in enumerate(asked):
         if broken[i]:
             _refuse_law(law, broken[i], [key.describe(k) for k in samples[i][:SAMPLE_KEYS]], notes)
     if not bad:
         await _check_uniqueness_and_references(connection, migration, key, notes)
     return rows + len(bad)
+
+
+def _report_bad_rows(migration: Migration, found: str, notes: Notes) -> None:
+    match migration.backfill.on_error:
+        case OnError.SKIP_AND_REPORT:
+            notes.warn(found, "the backfill leaves them as they are, and the gate shut, until they are mended")
+        case OnError.DEFAULT:
+            columns = ", ".join(migration.backfill.defaults)
+            notes.warn(
+                found, f"the backfill gives them a default for {columns}; until then new-shape reads of them fail"
+            )
+        case OnError.FAIL | None:
+            notes.refuse(found, "mend them, or make the expression cope with them, or say what on_error is")
 
 
 def _more(count: int) -> str:
