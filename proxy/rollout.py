@@ -44,6 +44,7 @@ HOLD_POLL_SECONDS = 0.05
 #: DDL by others is noticed at the latest after this time; at once when it passes through the proxy.
 CATALOG_POLL_SECONDS = 5.0
 _LONGEST_BACKOFF_SECONDS = 2.0
+_FIRST_READING_SECONDS = 30.0
 
 Log = Callable[[str], None]
 
@@ -264,7 +265,8 @@ class Rollout:
 
     async def _tick(self) -> None:
         assert self._connection is not None
-        async with asyncio.timeout(self._lease_s / 2):
+        # Before anything is served there is no lease to keep, and the first reading is the longest.
+        async with asyncio.timeout(self._lease_s / 2 if self._snapshot is not None else _FIRST_READING_SECONDS):
             epoch = await self._heartbeat(self._connection)
             if self._needs_refresh(epoch):
                 changes = self._changes

@@ -14,6 +14,7 @@ import asyncpg
 from proxy.backfill.drive import TooManyBadRows
 from proxy.backfill.progress import Progress
 from proxy.backfill.session import Session, find_key, open_session
+from proxy.backfill.sqlstate import is_disconnect
 from proxy.backfill.throttle import START_ROWS
 from proxy.backfill.worker import OnProgress, StateResult, empty_state
 from proxy.database import Connection
@@ -155,7 +156,9 @@ async def _serve(url: str, session: Session, on_progress: OnProgress, on_error: 
                     await _until_changed(listener, changed, epoch)
             finally:
                 listener.terminate()
-        except (OSError, PgjanusError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except Exception as error:
+            if not isinstance(error, PgjanusError | asyncpg.PostgresError) and not is_disconnect(error):
+                raise
             on_error(" ".join(str(error).split()))
             await session.drop()
             await asyncio.sleep(_POLL_SECONDS)

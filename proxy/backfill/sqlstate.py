@@ -29,7 +29,10 @@ def is_disconnect(error: BaseException) -> bool:
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         return state.startswith(("08", "57P")) or state in ("25006", "25P03", "53300")
-    return isinstance(error, OSError | asyncpg.InterfaceError | EOFError | DatabaseUnreachable)
+    # The last: what the driver makes of a connection that is cut in the middle of an answer.
+    return isinstance(
+        error, OSError | asyncpg.InterfaceError | EOFError | DatabaseUnreachable | asyncpg.InternalClientError
+    )
 
 
 def is_worth_a_retry(error: BaseException) -> bool:

@@ -78,7 +78,8 @@ def describe(error: Exception) -> str | None:
             return (
                 f"the database says: {_one_line(error)} (SQLSTATE {error.sqlstate}{f', hint: {hint}' if hint else ''})"
             )
-        case asyncpg.InterfaceError() | asyncpg.ClientConfigurationError():
+        case asyncpg.InterfaceError() | asyncpg.ClientConfigurationError() | asyncpg.InternalClientError():
+            # The last: what the driver makes of a connection that is cut in the middle of an answer.
             return f"the connection to the database: {_one_line(error)}"
         case TimeoutError():
             return "the database did not answer in time: check --database-url and that the server is up"

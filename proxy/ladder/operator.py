@@ -264,7 +264,9 @@ async def operate(
         async with fencing.watching(url, say):
             yield Operator(url, connection, connection.get_server_pid(), say, timeout_s)
     finally:
-        with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        with suppress(
+            OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError
+        ):
             await connection.close(timeout=5)
         connection.terminate()
 
