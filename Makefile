@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-backfill plans twin fuzz docs format lock clean
+.PHONY: help demo test lint bench bench-backfill plans twin fuzz mutants chaos docs format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -41,6 +41,9 @@ fuzz: $(STAMP) ## random SQL against unmigrated twins, in every phase (half an h
 
 mutants: $(STAMP) ## take the treatments of docs/traps.md out, one at a time: each has to be found out (ten minutes)
 	@$(BIN)/python -m tests.mutants
+
+chaos: $(STAMP) ## random histories with three proxies, and things that die (an hour; SEED=… HISTORIES=… ARENAS=… BUG=…)
+	@$(BIN)/python -m tests.chaos --histories $(or $(HISTORIES),500) --arenas $(or $(ARENAS),2) $(if $(SEED),--seed $(SEED)) $(if $(BUG),--bug $(BUG))
 
 docs: $(STAMP) ## write the documents that follow from the code
 	@PYTHONPATH=. $(BIN)/python docs/generate.py

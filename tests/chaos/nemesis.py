@@ -1,0 +1,107 @@
+"""Who breaks things, and mends them again: every harm ends with all three proxies and the server running."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import asyncpg
+
+from tests.chaos.arena import Arena, Proxy
+from tests.chaos.scenario import Harm, Scenario
+
+#: In leases: for its end, and for an operator to get on without the proxy.
+_LONGER_THAN_THE_LEASE = (1.2, 0.3)
+_MORE_ROUNDS = 20
+_LOOKS = 200
+
+
+class Nemesis:
+    """Does the harms of a scenario one after the other, spread over its walk."""
+
+    def __init__(self, arena: Arena, scenario: Scenario, walking: Callable[[], bool]) -> None:
+        self._arena, self._harms, self._walking = arena, scenario.harms, walking
+        self._rng = random.Random(f"{scenario.seed} nemesis")
+        self.done: list[str] = []
+
+    async def run(self) -> None:
+        for harm in self._harms:
+            await asyncio.sleep(self._rng.uniform(0.1, 0.8))
+            if not self._walking():
+                return
+            self.done.append(f"{time.monotonic():.3f} {harm.name.lower()}")
+            await self._do(harm)
+
+    async def _do(self, harm: Harm) -> None:
+        proxy = self._rng.choice(self._arena.proxies)
+        match harm:
+            case Harm.KILL_PROXY:
+                await proxy.kill()
+                await asyncio.sleep(self._rng.uniform(0, self._arena.lease_s))
+                proxy.start()
+                await proxy.wait_until_it_listens()
+            case Harm.FREEZE_PROXY:
+                async with self._frozen(proxy):
+                    await self._until_left_behind()
+            case Harm.BLINK_PROXY:
+                async with self._frozen(proxy):
+                    await asyncio.sleep(self._rng.uniform(0.1, 0.8) * self._arena.lease_s)
+            case Harm.CUT_CONTROL:
+                await self._end_sessions("usename = $1", proxy.role)
+            case Harm.CUT_OFF:
+                await self._cut_off(proxy)
+            case Harm.CUT_OPERATOR:
+                await self._end_sessions(
+                    "application_name ~ '^pgjanus (start|advance|rollback|abort)' AND $1 <> ''", "all"
+                )
+            case Harm.CUT_WORKER:
+                await self._end_sessions("application_name LIKE $1", "pgjanus backfill%")
+            case Harm.CUT_CLIENT:
+                await self._end_sessions(
+                    "application_name ~ '^(old|new)' AND pid % 4 = $1::int", self._rng.choice("0123")
+                )
+            case Harm.RESTART_FAST:
+                await self._arena.restart("fast")
+            case Harm.RESTART_AT_ONCE:
+                await self._arena.restart("immediate")
+
+    @asynccontextmanager
+    async def _frozen(self, proxy: Proxy) -> AsyncIterator[None]:
+        """Stopped in the middle of something, between a look at its lease and what follows from it, say."""
+        for _ in range(_LOOKS):
+            if proxy.is_at_work:
+                break
+            await asyncio.sleep(0.001)
+        proxy.send(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            proxy.send(signal.SIGCONT)
+
+    async def _until_left_behind(self) -> None:
+        """Until the lease is over, and an operator has gone two rungs without the proxy, or does not want to."""
+        before = await self._epoch()
+        for leases in (*_LONGER_THAN_THE_LEASE, *([0.1] * _MORE_ROUNDS)):
+            await asyncio.sleep(leases * self._arena.lease_s)
+            if not self._walking() or await self._epoch() >= before + 2:
+                return
+
+    async def _epoch(self) -> int:
+        return int((await self._arena.execute("SELECT epoch FROM pgjanus.epoch"))[0][0])
+
+    async def _cut_off(self, proxy: Proxy) -> None:
+        await self._arena.execute(f"ALTER ROLE {proxy.role} NOLOGIN")
+        try:
+            await self._end_sessions("usename = $1", proxy.role)
+            await asyncio.sleep(sum(_LONGER_THAN_THE_LEASE) * self._arena.lease_s)
+        finally:
+            await self._arena.execute(f"ALTER ROLE {proxy.role} LOGIN")
+
+    async def _end_sessions(self, which: str, argument: str) -> None:
+        sql = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND {which}"
+        with suppress(asyncpg.PostgresError):
+            await self._arena.execute(sql, argument)
