@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-backfill plans twin fuzz mutants chaos docs format lock clean
+.PHONY: help demo test lint bench bench-backfill plans twin fuzz soak mutants chaos docs format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -38,6 +38,11 @@ plans: $(STAMP) ## query plans in every phase against unmigrated twins, on a mil
 
 fuzz: $(STAMP) ## random SQL against unmigrated twins, in every phase (half an hour; SEED=… STATEMENTS=…)
 	@$(BIN)/python -m tests.fuzz --statements $(or $(STATEMENTS),100000) $(if $(SEED),--seed $(SEED))
+
+soak: $(STAMP) ## whole ladders under load: locks on ROWS=5000000, every recipe, the way back (an hour and a half)
+	@$(BIN)/python -m tests.soak back
+	@$(BIN)/python -m tests.soak recipes
+	@$(BIN)/python -m tests.soak locks --rows $(or $(ROWS),5000000)
 
 mutants: $(STAMP) ## take the treatments of docs/traps.md out, one at a time: each has to be found out (ten minutes)
 	@$(BIN)/python -m tests.mutants

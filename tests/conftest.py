@@ -30,7 +30,7 @@ Server = PostgresServer
 ALL_SERVERS = ["18", "16", *(f"system-{version}" for version in SystemPostgres.versions()[-1:])]
 
 _SETTINGS = {**NOT_DURABLE, "max_connections": "300", "shared_buffers": "64MB", "max_prepared_transactions": "10"}
-_PROXY_START_SECONDS = 20
+_PROXY_START_SECONDS = 60
 _PROXY_STOP_SECONDS = 20
 
 

@@ -158,8 +158,7 @@ def moves() -> list[tuple[str, Move]]:
     return [*way, ("start", begin), *[("advance", up)] * 4]
 
 
-@pytest.mark.parametrize("server", ["18", "16"], indirect=True)
-@pytest.mark.parametrize("mode", ["ACCESS SHARE", "ROW EXCLUSIVE"])
+@pytest.mark.parametrize(("server", "mode"), [("18", "ROW EXCLUSIVE"), ("16", "ACCESS SHARE")], indirect=["server"])
 async def test_whoever_has_the_table_stops_each_step_cleanly_is_named_and_the_next_try_completes_it(
     database: Database, mode: str
 ) -> None:
