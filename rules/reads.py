@@ -38,6 +38,16 @@ def converted(change: ColumnChange, column: ManagedColumn, shape: Shape, qualifi
     return f"({expression.render(lambda name: physical(qualifier, names.get(name, name)))})::{column.type}"
 
 
+def has_format(shape: Shape, state: str) -> str:
+    """SQL: whether a row's own format of that shape is valid, from the SQL of its stored code."""
+    return f"{state} >= {NEW_IS_VALID_FROM}" if shape is Shape.NEW else f"{state} < {OLD_IS_VALID_BELOW}"
+
+
+def lacks_format(shape: Shape, state: str) -> str:
+    """SQL: the contrary of `has_format`, which is no truth where there is no row."""
+    return f"{state} < {NEW_IS_VALID_FROM}" if shape is Shape.NEW else f"{state} >= {OLD_IS_VALID_BELOW}"
+
+
 def by_row_state(change: ColumnChange, column: ManagedColumn, shape: Shape, qualifier: str) -> str:
     """SQL that takes the shape's own format where the row state says it is valid, and converts the other one elsewhere.
 
@@ -48,10 +58,7 @@ def by_row_state(change: ColumnChange, column: ManagedColumn, shape: Shape, qual
     state = physical(qualifier, STATE_COLUMN)
     own = physical(qualifier, column.physical)
     other = converted(change, column, shape, qualifier) + collation_of(change, column, shape)
-    if shape is Shape.NEW:
-        valid, invalid = f"{state} >= {NEW_IS_VALID_FROM}", f"{state} < {NEW_IS_VALID_FROM}"
-    else:
-        valid, invalid = f"{state} < {OLD_IS_VALID_BELOW}", f"{state} >= {OLD_IS_VALID_BELOW}"
+    valid, invalid = has_format(shape, state), lacks_format(shape, state)
     modified = f" ELSE NULL::{column.type}" if "(" in column.type else ""
     return f"(CASE WHEN {valid} THEN {own} WHEN {invalid} THEN {other}{modified} END)"
 

@@ -3,7 +3,8 @@
 A proxied UPDATE always changes the stored code of the row state and a proxied INSERT always gives one, so the triggers'
 `WHEN` is false for them and no function runs. What is left changed a managed column behind our back:
 
-    guard: heal     `writes` old         the row is in state `old` from now on; nothing has to be computed
+    guard: heal     `writes` old         the row is in state `old` from now on; nothing has to be computed, unless a
+                                         lossy change of the row stays as it was
                     `writes` both, new   the other format is derived again in the same row
                     row in state `new`   refused: its old columns are stale, and so may be what the writer read
     guard: reject   refused, wherever it would leave the two formats different
@@ -149,7 +150,10 @@ def _heal_update(managed: ManagedTable) -> str:
     # An added column lives in the new format alone, whatever this phase writes: that format must stay valid.
     if policy.writes is Writes.OLD and all(change.old for change in migration.changes):
         compared = [c.physical for change in _two_sided(migration) for c in change.old]
-        parts.append(f"IF {_differs(compared)} THEN\nNEW.{_STATE} := {RowState.OLD.lowest};\nRETURN NEW;\nEND IF;")
+        lossy = [change for change in _two_sided(migration) if change.lossy]
+        # A lossy change that stays as it is must not be rounded for the sake of another one: that is converted then.
+        changed = [_differs([c.physical for c in change.old]) for change in lossy] or [_differs(compared)]
+        parts.append(f"IF {' AND '.join(changed)} THEN\nNEW.{_STATE} := {RowState.OLD.lowest};\nRETURN NEW;\nEND IF;")
     believed = truth(policy.reads)
     for change in _two_sided(migration):
         one, other = (_differs([c.physical for c in change.side(shape)]) for shape in (believed, believed.other))

@@ -143,19 +143,26 @@ def refuse_lossy(change: ColumnChange, table: ManagedTable, shape: Shape, writes
         )
 
 
-def why_not_own_format_only(table: ManagedTable, shape: Shape, writes: Writes) -> str:
+_ONE_FORMAT_HOLDS_IT = "the migration has a column of which only the other format holds the value"
+
+
+def why_not_own_format_only(table: ManagedTable, shape: Shape, writes: Writes, *, forgets: bool) -> str:
     """Why an UPDATE may not leave a row in the client's own format alone; empty if it may.
+
+    `forgets`: a lossy change would be rounded of which nothing is known to change.
 
     Row state `new` is for phases that write nothing else: a neighbour may still read the old columns as they are.
     """
     if not writes.includes(shape.other):
-        return "" if is_stored(table, shape) else f"phase {table.phase.name} has rows whose own value is out of date"
+        if not is_stored(table, shape):
+            return f"phase {table.phase.name} has rows whose own value is out of date"
+        return _ONE_FORMAT_HOLDS_IT if forgets else ""
     if shape is Shape.NEW or table.policy.reads is Reads.NEW:
         return f"phase {table.phase.name} needs it"
     if not is_stored(table, shape):
         return f"phase {table.phase.name} has rows whose own value is out of date"
     if any(change.lossy or not change.old or not change.new for change in table.migration.changes):
-        return "the migration has a column of which only the other format holds the value"
+        return _ONE_FORMAT_HOLDS_IT
     return ""
 
 

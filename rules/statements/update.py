@@ -20,7 +20,7 @@ from rules.analysis.names import Entry
 from rules.changes import ColumnChange, ManagedColumn, quote_identifier
 from rules.errors import Refusal
 from rules.phases import STATE_COLUMN, RowState, Shape
-from rules.reads import by_row_state, collation_of, is_stored, physical
+from rules.reads import collation_of, is_stored, physical, read_column
 from rules.statements.judge import Judge
 from rules.statements.mirror import (
     Value,
@@ -33,6 +33,7 @@ from rules.statements.mirror import (
     value_type,
     why_not_own_format_only,
 )
+from rules.statements.rounding import Rounding
 from rules.statements.set_items import Item, ItemReader
 from rules.text.fragments import At, Edits, Pieces, Span, joined
 from rules.text.source import Node, SourceText
@@ -78,6 +79,7 @@ class SetList:
         self._row_columns: dict[str, Value] = {}  # what the row assignment's sub-select evaluates, by column set
         self._numbers = {n: i for i, n in enumerate(n for item in items for n in item.names)}
         self._values: dict[str, Pieces] = {}  # typed value of each column that matters
+        self._rounding = Rounding(self._table, shape, self._writes, self._qualifier, self._values)
         self._laterals: list[Pieces] = []
         self._lateral_names: dict[tuple[str, ...], str] = {}
         for item in items:
@@ -120,7 +122,7 @@ class SetList:
         part = next((i for i in self._items if self._sets_part(i)), None)
         if part is not None:
             self.unmark("the other format of a column of which a part is assigned cannot be computed", part)
-        elif self.needs_row and self._mirrored():
+        elif self.needs_row and (self._mirrored() or self._rounding.keeps() is not None):
             self._edits.replace(self.position, self._items[-1].end, *self._whole_list())
         else:
             self._edits.insert(self._items[-1].end, ", ", *joined(", ", self._mirrors()))
@@ -131,12 +133,14 @@ class SetList:
         Raises:
             Refusal: with `why`, if this phase does not allow it.
         """
-        obstacle = why_not_own_format_only(self._table, self._shape, self._writes)
+        parts = frozenset(n for i in self._items for n, p in zip(i.names, i.is_part, strict=True) if p)
+        forgets = self._rounding.forgets(parts)
+        obstacle = why_not_own_format_only(self._table, self._shape, self._writes, forgets=forgets)
         if obstacle:
             position = (item or self._items[0]).start
             raise Refusal(f"{why}, and {obstacle}", "Assign whole values, as constants.", position=position)
-        state = self._state(RowState(self._shape.value))
-        self._edits.insert(self._items[-1].end, ", ", *state)
+        state = self._code(RowState(self._shape.value))
+        self._edits.insert(self._items[-1].end, f", {quote_identifier(STATE_COLUMN)} = {state}")
 
     def _sets_part(self, item: Item) -> bool:
         return any(p and matters(self._table, self._shape, n) for n, p in zip(item.names, item.is_part, strict=True))
@@ -183,9 +187,7 @@ class SetList:
         return (physical(self._qualifier, name),)
 
     def _stored(self, change: ColumnChange, column: ManagedColumn, shape: Shape) -> str:
-        if is_stored(self._table, shape):
-            return physical(self._qualifier, column.physical)
-        return by_row_state(change, column, shape, self._qualifier)
+        return read_column(self._table, change, column, shape, self._qualifier)
 
     def _mirrored(self) -> list[tuple[str, Pieces]]:
         """(physical column, value) of everything beside the client's own assignments, but the row state."""
@@ -196,45 +198,50 @@ class SetList:
             touched = [n for n in inputs if n in self._values]
             if touched:
                 refuse_lossy(change, self._table, shape, self._writes, self.position)
-            if self._writes.includes(other):
-                for column in change.side(other):
+            for column in change.side(other):
+                if self._writes.includes(other):
                     if touched:
-                        found.append((column.physical, self._converted(change, column, touched)))
+                        found.append((column.physical, self._converted(change, column)))
                     elif not is_stored(self._table, other):
                         found.append((column.physical, (self._stored(change, column, other),)))
+                elif touched and (condition := self._rounding.converts(change)) is not None:
+                    kept = physical(self._qualifier, column.physical)
+                    found.append((column.physical, self._converted_where(condition, change, column, kept)))
             if self._writes.includes(shape) and not is_stored(self._table, shape):
                 for column in change.side(shape):
                     if column.name not in self._values:
                         found.append((column.physical, (self._stored(change, column, shape),)))
         return found
 
-    def _converted(self, change: ColumnChange, column: ManagedColumn, touched: list[str]) -> Pieces:
-        value = conversion(change, self._shape.other, column, lambda name: self._value(change, name))
+    def _converted(self, change: ColumnChange, column: ManagedColumn) -> Pieces:
         if not change.side(self._shape) or not change.lossy:
-            return value
+            return self._conversion(change, column)
         # An ORM that saves every column must not round the other format of a value that it did not change.
-        changed = joined(
-            " OR ",
-            [
-                (*self._values[c.name], " IS DISTINCT FROM ", self._stored(change, c, self._shape))
-                for c in change.side(self._shape)
-                if c.name in touched
-            ],
-        )
         kept = self._stored(change, column, self._shape.other)
-        collation = collation_of(change, column, self._shape.other)
-        return ("CASE WHEN ", *changed, " THEN ", *value, f"{collation} ELSE ", kept, " END")
+        return self._converted_where(self._rounding.changed(change), change, column, kept)
 
-    def _state(self, state: RowState) -> Pieces:
+    def _converted_where(self, condition: Pieces, change: ColumnChange, column: ManagedColumn, kept: str) -> Pieces:
+        collation = collation_of(change, column, self._shape.other)
+        value = self._conversion(change, column)
+        return ("CASE WHEN ", *condition, " THEN ", *value, f"{collation} ELSE ", kept, " END")
+
+    def _conversion(self, change: ColumnChange, column: ManagedColumn) -> Pieces:
+        return conversion(change, self._shape.other, column, lambda name: self._value(change, name))
+
+    def _code(self, state: RowState) -> str:
         stored = physical(self._qualifier, STATE_COLUMN)
-        return (f"{quote_identifier(STATE_COLUMN)} = {state.next_code(stored)}",)
+        return state.next_code(stored)
+
+    def _state(self) -> tuple[str, Pieces]:
+        """The state column and the code that the row gets."""
+        keeps, leaves = self._rounding.keeps(), self._code(self._writes.leaves)
+        if keeps is None:
+            return STATE_COLUMN, (leaves,)
+        return STATE_COLUMN, ("CASE WHEN ", *keeps, f" THEN {self._code(RowState.BOTH)} ELSE {leaves} END")
 
     def _mirrors(self) -> list[Pieces]:
         """Assignments to add behind the client's own ones."""
-        return [
-            *((f"{quote_identifier(c)} = ", *value) for c, value in self._mirrored()),
-            self._state(self._writes.leaves),
-        ]
+        return [_assignment(*pair) for pair in (*self._mirrored(), self._state())]
 
     def _whole_list(self) -> Pieces:
         """The whole SET list, with everything that must be evaluated once in one row assignment.
@@ -259,11 +266,12 @@ class SetList:
                     selected.append((At(f"{self._lateral_names[item.names]}.c{i}", item.places[i]),))
                 else:
                     selected.append((At(self._in_row(name), self._start(value, item)),))
-        for column, pieces in self._mirrored():
+        depends = self._rounding.keeps() is not None
+        for column, pieces in (*self._mirrored(), *([self._state()] if depends else [])):
             names.append(column)
             selected.append(pieces)
         plain.insert(row_at or 0, self._row(names, selected))
-        return joined(", ", [*plain, self._state(self._writes.leaves)])
+        return joined(", ", [*plain, *([] if depends else [_assignment(*self._state())])])
 
     def _row(self, names: list[str], selected: list[Pieces]) -> Pieces:
         """`(names) = (SELECT selected FROM (SELECT what is evaluated once, per row) …)`."""
@@ -293,3 +301,7 @@ class SetList:
     def _physical(self, name: str) -> str:
         column = target_column(self._table, self._shape, name, self.position)
         return column.name if column is not None else name
+
+
+def _assignment(column: str, value: Pieces) -> Pieces:
+    return (f"{quote_identifier(column)} = ", *value)

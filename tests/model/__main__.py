@@ -22,7 +22,6 @@ from tests.model.states import Setting
 @click.option("--bug", type=click.Choice([b.name.lower() for b in Bug]), help="a mistake to plant")
 @click.option("--held", is_flag=True, help="uncommitted rows and REPEATABLE READ (minutes)")
 @click.option("--parity", is_flag=True, help="both codes of each row state (minutes)")
-@click.option("--strict", is_flag=True, help="no rounding in phases that write one format")
 @click.option("--no-abort", is_flag=True, help="without the step back to `announced`")
 @click.option("--harm", is_flag=True, help="go on until something is read or written wrongly")
 def main(
@@ -32,7 +31,6 @@ def main(
     bug: str | None,
     held: bool,
     parity: bool,
-    strict: bool,
     no_abort: bool,
     harm: bool,
 ) -> None:
@@ -48,7 +46,6 @@ def main(
                 Guard(guard),
                 held=held,
                 parity=parity,
-                strict=strict,
                 abort=not no_abort,
                 distance=not harm,
                 bugs=frozenset([Bug[bug.upper()]] if bug else []),

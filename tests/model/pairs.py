@@ -8,7 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from rules.phases import Shape
+
 Values = tuple[str, ...]
+#: What the last write says, in the old shape and in the new one.
+Truth = tuple[Values, Values]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +27,15 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One change of a table `t`.
+    """The changes of a table `t`.
 
     Attributes:
-        operations: YAML of the migration's only operation.
+        operations: YAML of the migration's operations.
         old, new: visible columns of the two shapes.
         first: the old columns' values at the start.
         old_writes, new_writes: what clients send. A write of every column serves for INSERT, too.
         bypass: from the values of the old columns that it reads, what a writer without a proxy makes of them.
+        apart: each column is a change of its own; else all of them are one.
     """
 
     name: str
@@ -43,6 +48,26 @@ class Pair:
     old_writes: tuple[Write, ...]
     new_writes: tuple[Write, ...]
     bypass: Callable[[Values], Values]
+    apart: bool = False
+
+    def columns(self, shape: Shape) -> tuple[str, ...]:
+        return self.old if shape is Shape.OLD else self.new
+
+    def inserted(self, shape: Shape, values: Values) -> Truth:
+        """What a row says that a client of that shape brings in."""
+        return (values, self.up(values)) if shape is Shape.OLD else (self.down(values), values)
+
+    def updated(self, shape: Shape, values: Values, before: Truth) -> Truth:
+        """What it says after such a client has set its columns to these: what did not change is not rounded."""
+        after = self.inserted(shape, values)
+        own = list(Shape).index(shape)
+        if not self.apart:
+            return before if values == before[own] else after
+        other = tuple(
+            old if value == known else new
+            for value, known, old, new in zip(values, before[own], before[1 - own], after[1 - own], strict=True)
+        )
+        return (values, other) if shape is Shape.OLD else (other, values)
 
 
 SPLIT = Pair(
@@ -105,4 +130,19 @@ REFINED = Pair(
     bypass=lambda old: ("B" if old[0] == "A" else "A",),
 )
 
-PAIRS = (SPLIT, ROUNDED, REFINED)
+#: Two changes of one row, and one row state for both: a lossy one and one that only renames.
+BESIDE = Pair(
+    "beside",
+    f"{REFINED.operations}  - rename_column: {{column: tag, to: label}}\n",
+    ("mark", "tag"),
+    ("grade", "label"),
+    up=lambda old: (*REFINED.up(old[:1]), old[1]),
+    down=lambda new: (*REFINED.down(new[:1]), new[1]),
+    first=("A", "x"),
+    old_writes=(Write({"mark": "A", "tag": "x"}), Write({"tag": "y"}), Write({"mark": "B"})),
+    new_writes=(Write({"grade": "a2", "label": "x"}), Write({"label": "y"}), Write({"grade": "b1"})),
+    bypass=lambda old: (old[0], "y" if old[1] == "x" else "x"),
+    apart=True,
+)
+
+PAIRS = (SPLIT, ROUNDED, REFINED, BESIDE)

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from rules.migration import Guard
 from rules.phases import RowState, Strategy
 from tests.model.bugs import Bug
-from tests.model.pairs import Pair
-from tests.model.table import Row, Truth
+from tests.model.pairs import Pair, Truth
+from tests.model.table import Row
 
 #: Further behind than this is a violation, so nothing beyond has to be told apart.
 TOO_FAR = 2
@@ -75,7 +75,6 @@ class Setting:
         held: a transaction holds its write until it commits, and may be REPEATABLE READ, one at a time; else writes
             commit at once.
         parity: both codes of a row state, which double the states.
-        strict: a write that changes nothing must not round the other format either where only its own is written.
         abort: the step from `expanded` back to `announced`, and what follows.
         distance: more than one phase between two transactions is wrong by itself, not only what comes of it.
     """
@@ -85,7 +84,6 @@ class Setting:
     guard: Guard = Guard.HEAL
     held: bool = False
     parity: bool = False
-    strict: bool = False
     abort: bool = True
     distance: bool = True
     bugs: frozenset[Bug] = frozenset()

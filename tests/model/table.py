@@ -23,12 +23,10 @@ from rules.plan import Refuse, Rewrite
 from rules.planner import plan
 from rules.snapshot import Snapshot
 from tests.model.bugs import Bug
-from tests.model.pairs import Pair, Values, Write
+from tests.model.pairs import Pair, Write
 from tests.model.sql import Names, Raised, Trigger, Value, evaluate, expression, function_body, statement
 
 Row = tuple[Value, ...]
-#: What the last write says, in the old shape and in the new one.
-Truth = tuple[Values, Values]
 
 _TABLE = TableName("public", "t")
 _KEY = Key((KeyColumn("id", "integer"),))
@@ -54,7 +52,8 @@ class Table:
         announced, expanded, *further = (p for p in LADDERS[strategy] if p.policy is not None)
         self.ladder = (announced, expanded.withdrawn, expanded, *further)
         self.snapshots = [_snapshot(self.migration, phase, relation) for phase in self.ladder]
-        self.names = [c.physical for s in Shape for c in self.migration.changes[0].side(s)] + [STATE_COLUMN]
+        self.names = [c.physical for s in Shape for change in self.migration.changes for c in change.side(s)]
+        self.names.append(STATE_COLUMN)
         self.writes = {Shape.OLD: pair.old_writes, Shape.NEW: pair.new_writes}
         self._states: dict[Value, RowState] = {}
         self._memory: dict[object, object] = {}
@@ -109,10 +108,11 @@ class Table:
 
     def agrees(self, row: Row) -> bool:
         """Whether `verify` finds the two formats of a row in state `both` to be each other's."""
-        change = self.migration.changes[0]
         equality: dict[str, Equality] = {}
+        changes = self.migration.changes
         return self._remember(
-            ("agrees", row), lambda: any(self._holds(agrees(change, into, equality), row) for into in Shape)
+            ("agrees", row),
+            lambda: all(any(self._holds(agrees(c, into, equality), row) for into in Shape) for c in changes),
         )
 
     def _remember(self, key: object, find: Callable[[], T]) -> T:

@@ -16,7 +16,7 @@ from rules.batches import states_to_empty
 from rules.migration import Guard
 from rules.phases import RowState, Shape, step_between
 from tests.model.bugs import Bug
-from tests.model.pairs import Write
+from tests.model.pairs import Truth, Write
 from tests.model.states import (
     ABSENT,
     EXPANDED,
@@ -32,7 +32,7 @@ from tests.model.states import (
     Step,
     Transaction,
 )
-from tests.model.table import Row, Table, Truth
+from tests.model.table import Row, Table
 
 #: The state in which one proxy is as given: `(proxy)` or `(proxy, state)`.
 Become = Callable[..., State]
@@ -257,8 +257,8 @@ class World:
         pair, width = self.setting.pair, len(self.setting.pair.old)
         read = self.table.old_values(state.row)
         values = pair.bypass(tuple(str(v) for v in read))
-        truth = values, pair.up(values)
         for insert in (False, True):
+            truth = pair.inserted(Shape.OLD, values) if insert else pair.updated(Shape.OLD, values, state.truth)
             row = (*values, *state.row[width:])
             if insert:
                 row = self.table.unexpanded(row)
@@ -365,7 +365,7 @@ class World:
         self, at: int, state: State, row: Row, truth: Truth, shape: Shape, write: Write, insert: bool
     ) -> tuple[str, Row | None, Truth, str | None] | None:
         pair = self.setting.pair
-        columns = pair.old if shape is Shape.OLD else pair.new
+        columns = pair.columns(shape)
         if insert and set(write.columns) != set(columns):
             return None
         after = self.table.write(at, shape, write, row, insert=insert)
@@ -373,13 +373,8 @@ class World:
             return None
         where = f" (transaction in {self.ladder[at].name})" if at != state.at else ""
         what = f", {shape.value} shape{where}: {'INSERT' if insert else 'UPDATE'} {write}"
-        own, converted = (truth[0], pair.up) if shape is Shape.OLD else (truth[1], pair.down)
-        values = tuple(write.columns.get(c, v) for c, v in zip(columns, own, strict=True))
-        policy = self.ladder[at].policy
-        assert policy is not None
-        kept = self.setting.strict or policy.writes.includes(shape.other) or not self.ladder[at].expanded
-        if values != own or insert or not kept:
-            truth = (values, converted(values)) if shape is Shape.OLD else (converted(values), values)
+        values = tuple(write.columns.get(c, v) for c, v in zip(columns, truth[list(Shape).index(shape)], strict=True))
+        truth = pair.inserted(shape, values) if insert else pair.updated(shape, values, truth)
         passed, fired = self._guarded(state._replace(row=row), after, insert=insert)
         if passed is None:
             return what, None, truth, "the guard refuses a write that came through a proxy"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant
 
 TRAPS = "tests/system/test_write_traps.py::"
+_LOSSY = "tests/system/test_lossy.py::"
 
 REWRITING = (
     # Writes
@@ -94,20 +95,20 @@ REWRITING = (
     Mutant(
         "an UPDATE does not say which format is true",
         "rules.statements.update:SetList._mirrors",
-        "self._state(self._writes.leaves),",
-        "",
+        ", self._state())",
+        ",)",
     ),
     Mutant(
         "an UPDATE says the wrong format",
-        "rules.statements.update:SetList._mirrors",
+        "rules.statements.update:SetList._state",
         "self._writes.leaves",
         "RowState.OLD",
     ),
     Mutant(
         "the stored code of the row state does not change",
-        "rules.statements.update:SetList._state",
+        "rules.statements.update:SetList._code",
         "state.next_code(stored)",
-        "state.lowest",
+        "str(state.lowest)",
         f"{TRAPS}test_the_state_code_changes_with_each_proxied_write_and_only_then",
     ),
     Mutant(
@@ -124,10 +125,31 @@ REWRITING = (
         f"{TRAPS}test_an_orm_that_saves_all_columns_does_not_round_the_other_format",
     ),
     Mutant(
+        "a row gives up its finer format though nothing changed",
+        "rules.statements.rounding:Rounding.keeps",
+        "or not self._lossy()",
+        "or True",
+        f"{_LOSSY}test_a_value_changes_with_its_image_and_not_only_where_it_is_unequal[expanded]",
+    ),
+    Mutant(
+        "what is equal counts as unchanged",
+        "rules.text.fragments:images_differ",
+        '::record OPERATOR(pg_catalog.*<>) ROW("',
+        ' IS DISTINCT FROM ROW("',
+        f"{_LOSSY}test_a_value_changes_with_its_image_and_not_only_where_it_is_unequal[expanded]",
+    ),
+    Mutant(
+        "a lossy value is inserted in the other format only",
+        "rules.statements.insertion:Insertion._may_lose",
+        "or self.writes.includes(self.shape)",
+        "or True",
+        f"{TRAPS}test_a_lossy_value_is_refused_where_only_the_other_format_is_kept",
+    ),
+    Mutant(
         "a lossy value is kept in the other format only",
-        "rules.statements.mirror:refuse_lossy",
-        "if change.lossy and",
-        "if False and",
+        "rules.statements.rounding:Rounding.loses",
+        "or self.writes.includes(self.shape)",
+        "or True",
         f"{TRAPS}test_a_lossy_value_is_refused_where_only_the_other_format_is_kept",
     ),
     Mutant(
@@ -197,7 +219,7 @@ REWRITING = (
     Mutant(
         "NULL stands for a format that is not there",
         "rules.reads:by_row_state",
-        'valid, invalid = f"{state} >= {NEW_IS_VALID_FROM}", f"{state} < {NEW_IS_VALID_FROM}"',
+        "valid, invalid = has_format(shape, state), lacks_format(shape, state)",
         'valid, invalid = f"{own} IS NOT NULL", f"{own} IS NULL"',
     ),
     Mutant(

@@ -12,8 +12,8 @@ from rules.loader import load_text
 from rules.migration import Guard
 from rules.phases import LADDERS, RowState, Strategy
 from tests.model.bugs import Bug
-from tests.model.pairs import PAIRS, REFINED, ROUNDED, SPLIT, Pair
-from tests.model.search import Result, describe, search
+from tests.model.pairs import PAIRS, REFINED, SPLIT, Pair
+from tests.model.search import describe, search
 from tests.model.states import ABSENT, EXPANDED, GATES, VALID, Setting, Step
 from tests.model.world import World
 
@@ -21,8 +21,9 @@ from tests.model.world import World
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda p: p.name)
 @pytest.mark.parametrize("strategy", Strategy)
 def test_no_state_of_a_ladder_is_wrong(strategy: Strategy, pair: Pair) -> None:
-    found = search(Setting(strategy, pair))
-    assert found.wrong is None, describe(Setting(strategy, pair), found)
+    setting = Setting(strategy, pair, abort=not pair.apart)  # two changes have four times the states
+    found = search(setting)
+    assert found.wrong is None, describe(setting, found)
     assert found.states > 1000
 
 
@@ -61,20 +62,6 @@ def test_a_trace_says_what_happens_and_how_the_row_stands() -> None:
     assert "reading_new is entered" in text
     assert "name='ab' | head=None tail=None | state 2 (old), true: ab = a b" in text
     assert "the new shape reads (None, None), true is ('a', 'b')" in text
-
-
-# What is not as it should be yet (docs/model.md). When one of these fails, it has been mended: turn it round.
-
-
-def _wrong(setting: Setting) -> tuple[Result, str]:
-    found = search(setting)
-    return found, str(found.wrong)
-
-
-@pytest.mark.parametrize("pair", [ROUNDED, REFINED], ids=lambda p: p.name)
-def test_known_where_one_format_is_written_a_save_without_a_change_still_rounds_the_other(pair: Pair) -> None:
-    found, wrong = _wrong(Setting(Strategy.BOTH, pair, strict=True))
-    assert "UPDATE" in found.trace[-1].what and "reads" in wrong
 
 
 # The model against the product
