@@ -6,9 +6,10 @@ import re
 from typing import Final
 
 from proxy.wire.messages import SYNTAX_ERROR, ErrorFields, error_fields
-from rules.errors import Refusal
+from rules.errors import FEATURE_NOT_SUPPORTED, Refusal
 from rules.phases import HIDDEN_PREFIX, STATE_COLUMN
 from rules.plan import PositionMap
+from rules.statements.survival import REFUSED
 
 #: The name of a prepared statement that never comes to exist: Parse of a refusal under it always fails.
 REFUSED_NAME: Final = b"_pgjanus_refused"
@@ -54,7 +55,15 @@ def refused(error: ErrorFields, refusal: Refusal, codec: str) -> ErrorFields:
 
 
 def translated(error: ErrorFields, positions: PositionMap | None) -> ErrorFields:
-    """Positions as in the client's text, and columns by the names that clients know."""
+    """Positions as in the client's text, columns by the names that clients know, and refusals as such."""
+    found = REFUSED.search(error.get(b"M") or b"")
+    if found is not None:
+        return ErrorFields(
+            (
+                *((code, value) for code, value in error.fields if code in b"SV"),
+                *zip(b"CMH", (FEATURE_NOT_SUPPORTED.encode(), found[1], found[2]), strict=True),
+            )
+        )
     fields = []
     for code, value in error.fields:
         if code == _POSITION and positions is not None and value.isdigit():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rules.analysis.values import Write
 from rules.catalog import Column
-from rules.changes import quote_identifier
+from rules.changes import ColumnChange, quote_identifier
 from rules.errors import Refusal
 from rules.migration import Guard, ManagedTable
 from rules.phases import STATE_COLUMN, Reads, Shape, Writes
@@ -16,10 +16,10 @@ from rules.statements.mirror import (
     conversion,
     default_value,
     effective_writes,
-    refuse_lossy,
     target_column,
     value_type,
 )
+from rules.statements.survival import is_lost, refused_if
 from rules.text.fragments import Edits, Pieces
 from rules.text.source import OPEN, SEMICOLON, Node, SourceText
 
@@ -163,16 +163,20 @@ class Insertion:
         """The client's columns whose values the other format is computed from."""
         if not self.table.phase.expanded:
             return []
-        for change in self.table.migration.changes:
-            if any(c.name in self.names for c in change.side(self.shape)):
-                refuse_lossy(change, self.table, self.shape, self.writes, self.position)
         if not self.writes.includes(self.shape.other):
             return []
         needed: list[str] = []
         for change in self.table.migration.changes:
             for column in change.side(self.shape.other):
                 needed += change.into(self.shape.other)[column.name].columns
+        needed += [c.name for change in self._may_lose() for c in change.side(self.shape)]
         return list(dict.fromkeys(needed))
+
+    def _may_lose(self) -> list[ColumnChange]:
+        """The lossy changes of which this phase keeps the other format only."""
+        if not self.table.phase.expanded or self.writes.includes(self.shape):
+            return []
+        return [c for c in self.table.migration.changes if c.lossy and c.old and c.new]
 
     def _mirror_columns(self) -> list[str]:
         if not self.writes.includes(self.shape.other) or not self.table.phase.expanded:
@@ -187,7 +191,8 @@ class Insertion:
                 for column in change.side(self.shape.other):
                     found.append(conversion(change, self.shape.other, column, values.__getitem__))
         if self._adds_state():
-            found.append((str(self.writes.leaves.lowest),))
+            lost = [(change, is_lost(change, self.shape, values.__getitem__)) for change in self._may_lose()]
+            found.append(refused_if(lost, self.table, self.shape, (str(self.writes.leaves.lowest),)))
         return found
 
     def added(self) -> list[str]:

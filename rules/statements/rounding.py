@@ -16,14 +16,15 @@ although something in it changes (a migration of several changes), what changes 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from rules.changes import ColumnChange, ManagedColumn
 from rules.migration import ManagedTable
 from rules.phases import STATE_COLUMN, Shape, Writes
 from rules.reads import has_format, physical, read_column
-from rules.text.fragments import Pieces, joined
+from rules.statements.survival import is_lost
+from rules.text.fragments import Pieces, images_differ, joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +38,10 @@ class Rounding:
     values: Mapping[str, Pieces]
 
     def changed(self, change: ColumnChange) -> Pieces:
-        """SQL: whether the statement gives another value to one of the columns that it sets on the client's side.
-
-        By their images, as the guard does it. Equality is too coarse: 1.0 and 1.00, 0.0 and -0.0, 'a' and 'A' of type
-        citext convert differently; and json has none.
-        """
+        """SQL: whether the statement gives another value to one of the columns that it sets on the client's side."""
         columns = self._set(change)
-        given = joined(", ", [self.values[c.name] for c in columns])
-        stored = ", ".join(read_column(self.table, change, c, self.shape, self.qualifier) for c in columns)
-        return ("(ROW(", *given, f")::record OPERATOR(pg_catalog.*<>) ROW({stored})::record)")
+        stored = [(read_column(self.table, change, c, self.shape, self.qualifier),) for c in columns]
+        return images_differ([self.values[c.name] for c in columns], stored)
 
     def keeps(self) -> Pieces | None:
         """SQL: whether the row keeps the format that this phase does not write; None if no row does."""
@@ -66,6 +62,15 @@ class Rounding:
         if keeps is None or not any(other is not change for other in self._lossy()):
             return None
         return (*keeps, " AND ", *self.changed(change)) if change.lossy else keeps
+
+    def loses(self, change: ColumnChange, value: Callable[[str], Pieces]) -> Pieces | None:
+        """SQL: whether a new value could not be kept, because this phase writes the other format; None: it always can.
+
+        `value` is the SQL of what a column of the client's side will hold.
+        """
+        if change not in self._lossy() or self.writes.includes(self.shape) or not self._set(change):
+            return None
+        return (*self.changed(change), " AND ", *is_lost(change, self.shape, value))
 
     def forgets(self, parts: frozenset[str]) -> bool:
         """Whether leaving the row in one format rounds a lossy change; not one of which a part is set: that changes."""

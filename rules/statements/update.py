@@ -16,6 +16,8 @@ self-join would lose updates under READ COMMITTED, an uncorrelated sub-select wo
 
 from __future__ import annotations
 
+from functools import partial
+
 from rules.analysis.names import Entry
 from rules.changes import ColumnChange, ManagedColumn, quote_identifier
 from rules.errors import Refusal
@@ -28,13 +30,13 @@ from rules.statements.mirror import (
     effective_writes,
     looks_at_sequence,
     matters,
-    refuse_lossy,
     target_column,
     value_type,
     why_not_own_format_only,
 )
 from rules.statements.rounding import Rounding
 from rules.statements.set_items import Item, ItemReader
+from rules.statements.survival import refused_if
 from rules.text.fragments import At, Edits, Pieces, Span, joined
 from rules.text.source import Node, SourceText
 
@@ -196,8 +198,6 @@ class SetList:
         for change in self._table.migration.changes:
             inputs = [c.name for c in change.side(shape)] or (list(change.sources) if shape is Shape.OLD else [])
             touched = [n for n in inputs if n in self._values]
-            if touched:
-                refuse_lossy(change, self._table, shape, self._writes, self.position)
             for column in change.side(other):
                 if self._writes.includes(other):
                     if touched:
@@ -226,7 +226,7 @@ class SetList:
         return ("CASE WHEN ", *condition, " THEN ", *value, f"{collation} ELSE ", kept, " END")
 
     def _conversion(self, change: ColumnChange, column: ManagedColumn) -> Pieces:
-        return conversion(change, self._shape.other, column, lambda name: self._value(change, name))
+        return conversion(change, self._shape.other, column, partial(self._value, change))
 
     def _code(self, state: RowState) -> str:
         stored = physical(self._qualifier, STATE_COLUMN)
@@ -235,9 +235,15 @@ class SetList:
     def _state(self) -> tuple[str, Pieces]:
         """The state column and the code that the row gets."""
         keeps, leaves = self._rounding.keeps(), self._code(self._writes.leaves)
-        if keeps is None:
-            return STATE_COLUMN, (leaves,)
-        return STATE_COLUMN, ("CASE WHEN ", *keeps, f" THEN {self._code(RowState.BOTH)} ELSE {leaves} END")
+        code: Pieces = (leaves,)
+        if keeps is not None:
+            code = ("CASE WHEN ", *keeps, f" THEN {self._code(RowState.BOTH)} ELSE {leaves} END")
+        lost = [
+            (change, condition)
+            for change in self._table.migration.changes
+            if (condition := self._rounding.loses(change, partial(self._value, change))) is not None
+        ]
+        return STATE_COLUMN, refused_if(lost, self._table, self._shape, code)
 
     def _mirrors(self) -> list[Pieces]:
         """Assignments to add behind the client's own ones."""

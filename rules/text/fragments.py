@@ -44,6 +44,15 @@ def joined(separator: str, items: Iterable[Pieces]) -> Pieces:
     return tuple(out)
 
 
+def images_differ(left: Iterable[Pieces], right: Iterable[Pieces]) -> Pieces:
+    """SQL: whether two lists of values differ as they are stored.
+
+    Equality is too coarse for that: 1.0 and 1.00, 0.0 and -0.0, 'a' and 'A' of type citext convert differently; and
+    json has none. NULL is the same as NULL.
+    """
+    return ("(ROW(", *joined(", ", left), ")::record OPERATOR(pg_catalog.*<>) ROW(", *joined(", ", right), ")::record)")
+
+
 def expression_pieces(expression: Expression, column: Callable[[str], Pieces]) -> Pieces:
     """`Expression.render` for pieces: an `up` or `down` in parentheses, `column(name)` in place of each column."""
     out: list[Piece] = ["("]

@@ -57,6 +57,12 @@ class Pair:
         """What a row says that a client of that shape brings in."""
         return (values, self.up(values)) if shape is Shape.OLD else (self.down(values), values)
 
+    def survives(self, shape: Shape, values: Values, known: Values | None) -> bool:
+        """Whether what differs from the known values is the same after the way to the other format and back."""
+        own = list(Shape).index(shape)
+        back = self.inserted(shape.other, self.inserted(shape, values)[1 - own])[own]
+        return all(v in both for v, *both in zip(values, back, known or back, strict=True))
+
     def updated(self, shape: Shape, values: Values, before: Truth) -> Truth:
         """What it says after such a client has set its columns to these: what did not change is not rounded."""
         after = self.inserted(shape, values)

@@ -23,6 +23,10 @@ class Raised(Exception):
     """A trigger function has refused the row."""
 
 
+class Refused(Exception):
+    """A value is not taken (`rules.statements.survival`)."""
+
+
 def _string(node: dict[str, Any]) -> str:
     return str(node["String"]["sval"])
 
@@ -131,6 +135,8 @@ def _function(name: str, values: list[Any]) -> Value:
     if None in values:
         return None
     match name:
+        case "concat":
+            raise Refused
         case "upper":
             return str(values[0]).upper()
         case "lower":

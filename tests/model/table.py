@@ -24,7 +24,7 @@ from rules.planner import plan
 from rules.snapshot import Snapshot
 from tests.model.bugs import Bug
 from tests.model.pairs import Pair, Write
-from tests.model.sql import Names, Raised, Trigger, Value, evaluate, expression, function_body, statement
+from tests.model.sql import Names, Raised, Refused, Trigger, Value, evaluate, expression, function_body, statement
 
 Row = tuple[Value, ...]
 
@@ -140,6 +140,12 @@ class Table:
             sql = self._planned(at, shape, f"UPDATE t SET {write}")
         if sql is None:
             return None
+        try:
+            return self._written(at, sql, row, insert)
+        except Refused:
+            return None
+
+    def _written(self, at: int, sql: str, row: Row, insert: bool) -> Row:
         before = self.named(row)
         if insert:
             body = statement(sql)["InsertStmt"]

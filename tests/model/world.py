@@ -369,11 +369,14 @@ class World:
         if insert and set(write.columns) != set(columns):
             return None
         after = self.table.write(at, shape, write, row, insert=insert)
-        if after is None:
-            return None
         where = f" (transaction in {self.ladder[at].name})" if at != state.at else ""
         what = f", {shape.value} shape{where}: {'INSERT' if insert else 'UPDATE'} {write}"
-        values = tuple(write.columns.get(c, v) for c, v in zip(columns, truth[list(Shape).index(shape)], strict=True))
+        own = list(Shape).index(shape)
+        values = tuple(write.columns.get(c, v) for c, v in zip(columns, truth[own], strict=True))
+        if after is None:
+            known = None if insert else truth[own]
+            rightly = at < EXPANDED or not pair.survives(shape, values, known)
+            return None if rightly else (what, None, truth, "a value that would survive is refused")
         truth = pair.inserted(shape, values) if insert else pair.updated(shape, values, truth)
         passed, fired = self._guarded(state._replace(row=row), after, insert=insert)
         if passed is None:

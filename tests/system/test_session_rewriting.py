@@ -53,6 +53,15 @@ def test_describe_of_statement_and_portal_are_patched(scene: Scene) -> None:
     assert [[column.name for column in result] for result in columns(replies)] == [[b"first"], [b"first"]]
 
 
+def test_a_value_that_is_refused_while_it_is_evaluated_is_a_refusal(scene: Scene) -> None:
+    text = "UPDATE users SET id = 7"
+    raised = "concat('_pgjanus_refused:', id, ' is \"lost\"_pgjanus_hint:', 'Write less.', '_pgjanus_end')::integer"
+    scene.plan(FIRST, text, swap(text, "7", raised))
+    error = error_of(scene.client.query(text))
+    assert (error["C"], error["M"], error["H"]) == ("0A000", '1 is "lost"', "Write less.")
+    assert "P" not in error
+
+
 def test_error_positions_and_hidden_names_are_the_clients(scene: Scene) -> None:
     text = "SELECT 'żółć', first, nope FROM users"
     scene.plan(FIRST, text, swap(text, "first", "_pgjanus_first"))
