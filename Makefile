@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-backfill plans twin fuzz soak mutants chaos docs format lock clean
+.PHONY: help demo test lint bench bench-backfill kills plans twin fuzz soak mutants chaos docs format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -29,6 +29,9 @@ bench: $(STAMP) ## pgbench and COPY of a million rows, directly and through the 
 
 bench-backfill: $(STAMP) ## memory and rate of the backfill on ten million rows (ROWS=…; ten minutes, 10 GB)
 	@$(BIN)/python -m tests.bench_backfill --rows $(or $(ROWS),10000000)
+
+kills: $(STAMP) ## kill -9 of worker, proxy or PostgreSQL at 200 random moments of a backfill (KILLS=… SEED=…; ten minutes)
+	@$(BIN)/python -m tests.kills --kills $(or $(KILLS),200) $(if $(SEED),--seed $(SEED))
 
 twin: $(STAMP) ## every case of tests/cases through a proxy, in every protocol and phase, against unmigrated twins (half an hour)
 	@$(BIN)/python -m tests.protocols

@@ -72,7 +72,7 @@ def settings(db: psycopg.Connection[Any], json: str, *, paused: bool = False) ->
 
 
 def test_it_waits_for_each_kind_of_load_and_goes_on_when_it_is_over(database: Database) -> None:
-    db = table(database, 20_000, backfill={"check_sql": "SELECT words FROM public.gate", "batch_target": "1ms"})
+    db = table(database, 5_000, backfill={"check_sql": "SELECT words FROM public.gate", "batch_target": "1ms"})
     db.execute("CREATE TABLE gate AS SELECT 'wait for the sale to end' AS words; CREATE TABLE other (id int)")
     busy, blocked, vacuuming = database.connect(), database.connect(), database.connect()
 
@@ -102,7 +102,7 @@ def test_it_waits_for_each_kind_of_load_and_goes_on_when_it_is_over(database: Da
         await asyncio.gather(vacuum, return_exceptions=True)
         settings(db, "{}", paused=True)
         await worker.waits_for("paused by an operator")
-        assert value(db, LEFT) == 20_000
+        assert value(db, LEFT) == 5_000
         page = pgjanus(database, "status", "retype_v")
         assert "paused: paused by an operator" in page
         assert "s for check" in page
@@ -119,7 +119,7 @@ def test_it_waits_for_each_kind_of_load_and_goes_on_when_it_is_over(database: Da
 
 
 def test_commands_act_on_a_worker_that_is_running(database: Database) -> None:
-    db = table(database, 20_000, backfill={"batch_target": "1ms"})
+    db = table(database, 8_000, backfill={"batch_target": "1ms"})
     assert "paused (no workers at work)" in pgjanus(database, "backfill", "retype_v", "--pause")
 
     async def story() -> BackfillResult:
