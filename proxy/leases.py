@@ -24,6 +24,7 @@ class ProxyRow:
     host: str
     pid: int
     epoch_acked: int
+    epoch_seen: int
     heartbeat_age_s: float
     is_live: bool
     transactions: int
@@ -69,18 +70,23 @@ async def heartbeat(
     lease_s: float,
     epoch_acked: int,
     *,
+    epoch_seen: int,
     transactions: int,
     transactions_behind: int,
     oldest_behind_s: float | None,
     closed: str | None,
 ) -> int | None:
-    """Renew the lease, acknowledge, and read the epoch: one statement. None: the lease ran out, or the row is gone."""
+    """Renew the lease, acknowledge, and read the epoch: one statement. None: the lease ran out, or the row is gone.
+
+    Nothing is acknowledged by a proxy that has seen a later epoch (`epoch_seen`) than there is.
+    """
     epoch = await connection.fetchval(
-        "UPDATE pgjanus.proxies SET heartbeat_at = clock_timestamp(), epoch_acked = $3, transactions = $4,"
+        "UPDATE pgjanus.proxies SET heartbeat_at = clock_timestamp(), transactions = $4, epoch_seen = $8,"
+        " epoch_acked = CASE WHEN $8 > (SELECT epoch FROM pgjanus.epoch) THEN 0 ELSE $3 END,"
         " lease_until = clock_timestamp() + make_interval(secs => $2::float8),"
         " transactions_behind = $5, oldest_behind_s = $6, closed = $7"
         " WHERE id = $1::text::uuid AND lease_until > clock_timestamp() RETURNING (SELECT epoch FROM pgjanus.epoch)",
-        *(identity, lease_s, epoch_acked, transactions, transactions_behind, oldest_behind_s, closed),
+        *(identity, lease_s, epoch_acked, transactions, transactions_behind, oldest_behind_s, closed, epoch_seen),
     )
     return None if epoch is None else int(epoch)
 
@@ -88,11 +94,31 @@ async def heartbeat(
 async def read_proxies(connection: Connection) -> tuple[ProxyRow, ...]:
     """All that are registered, the longest running first; not live: the lease has run out."""
     rows = await connection.fetch(
-        "SELECT id::text, application_name, host, pid, epoch_acked, lease_until > clock_timestamp() AS is_live,"
+        "SELECT id::text, application_name, host, pid, epoch_acked, epoch_seen,"
+        " lease_until > clock_timestamp() AS is_live,"
         " extract(epoch FROM clock_timestamp() - heartbeat_at)::float8 AS heartbeat_age_s, transactions,"
         " transactions_behind, oldest_behind_s, closed FROM pgjanus.proxies ORDER BY started_at, id"
     )
     return tuple(ProxyRow(**dict(r)) for r in rows)
+
+
+_UNDER_WAY = """
+SELECT s.proxy::text, a.pid FROM pgjanus.sessions s
+  JOIN pg_stat_activity a ON a.pid = s.pid AND a.xact_start IS NOT NULL AND a.datname = current_database()
+   AND coalesce(a.backend_start <= s.backend_start, true)
+ WHERE s.proxy = ANY ($1::text[]::uuid[])
+ ORDER BY a.xact_start"""
+
+
+async def transactions_of(connection: Connection, proxies: tuple[ProxyRow, ...]) -> dict[str, list[int]]:
+    """By the proxy's `id`, the process ids of the transactions that it has under way, the oldest first.
+
+    Those of an earlier epoch are among the oldest.
+    """
+    found: dict[str, list[int]] = {}
+    for proxy, pid in await connection.fetch(_UNDER_WAY, [p.id for p in proxies]):
+        found.setdefault(proxy, []).append(pid)
+    return found
 
 
 async def forget_dead_proxies(connection: Connection, after_s: float) -> None:

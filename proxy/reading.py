@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from proxy import leases, registry
 from proxy.database import Connection, catalog_fingerprint, load_catalog
 from proxy.registry import State
-from rules.catalog import Catalog
+from rules.catalog import Catalog, TableName
 from rules.errors import PgjanusError
+from rules.migration import ManagedTable
 
 _ATTEMPTS = 5
 
 
 class CatalogUnsettled(PgjanusError):
     """the catalog changes faster than it can be read"""
+
+
+def phases(tables: Mapping[TableName, ManagedTable]) -> dict[str, str]:
+    """By migration, the name of the phase: at one epoch it is always the same."""
+    return {table.migration.name: table.phase.name for table in tables.values()}
 
 
 class Reader:

@@ -184,6 +184,16 @@ async def raise_epoch(connection: Connection) -> int:
     return int(epoch)
 
 
+async def leap_epoch(connection: Connection) -> int:
+    """To one that no proxy has seen yet, whatever happened to the database."""
+    epoch = await connection.fetchval(
+        "UPDATE pgjanus.epoch SET epoch = greatest(epoch, (SELECT max(epoch_seen) FROM pgjanus.proxies))"
+        " RETURNING epoch"
+    )
+    assert epoch is not None
+    return await raise_epoch(connection)
+
+
 async def insert_migration(
     connection: Connection, name: str, relation: Relation, strategy: Strategy, definition: Mapping[str, Any]
 ) -> None:

@@ -27,7 +27,7 @@ from proxy.database import Connection, connect
 from proxy.installation import install
 from proxy.pinned import PinnedTransactions
 from proxy.pins import ServerProcess
-from proxy.reading import Reader
+from proxy.reading import Reader, phases
 from proxy.registry import CHANNEL, State
 from proxy.rollout_status import RolloutStatus
 from proxy.roster import Roster
@@ -310,6 +310,7 @@ class Rollout:
             self._id,
             self._lease_s,
             acknowledged,
+            epoch_seen=0 if self._snapshot is None else self._snapshot.epoch,
             transactions=self._pinned.count,
             transactions_behind=self._pinned.count_behind,
             oldest_behind_s=None if behind_since is None else now - behind_since,
@@ -359,12 +360,17 @@ class Rollout:
         if current is not None and state.epoch < current.epoch:
             return (
                 f"the epoch in the database went back from {current.epoch} to {state.epoch} (a restore or a failover?):"
-                " look at the migrations, then restart the proxy"
+                " look at the migrations, then pgjanus reopen"
             )
         try:
             tables = registry.managed_tables(state, catalog)
         except PgjanusError as error:
             return str(error)
+        if current is not None and state.epoch == current.epoch and phases(tables) != phases(current.tables):
+            return (
+                f"epoch {state.epoch} is not what it was (a restore or a failover?):"
+                " look at the migrations, then pgjanus reopen"
+            )
         if current is None or (current.epoch, current.catalog, current.tables) != (state.epoch, catalog, tables):
             self._snapshot = Snapshot(state.epoch, catalog, tables)
             self._pinned.supersede(self._snapshot, leases.now())

@@ -50,8 +50,9 @@ class Snapshot:
         return bool(self.tables) and _mentions(_folded(sql), self.names)
 
 
-#: In statements that can reach a table without naming it: of a whole schema, of what a role owns, of our own schema.
-_DEFINITIONS = ("schema", "owned", "pgjanus")
+#: In statements that can reach a table without naming it: of a whole schema, of what a role owns, of our own schema;
+#: and that read all of them as they once were.
+_DEFINITIONS = ("schema", "owned", "pgjanus", "snapshot")
 #: One of these is in each of CATALOG_MENTIONS.
 _CATALOGS = ("pg_", "information_schema")
 

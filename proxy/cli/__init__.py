@@ -21,6 +21,7 @@ COMMANDS = (
     "backfill",
     "verify",
     "status",
+    "reopen",
     "observe",
     "schema",
     "demo",

@@ -31,6 +31,7 @@ DEFAULT_TIMEOUT_SECONDS = 60.0
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 1.0
 _PROXY_POLL_SECONDS = 0.05
+_TRANSACTIONS_SHOWN = 3
 #: PostgreSQL calls an autovacuum off for us once we have waited for deadlock_timeout, which is a second by default.
 _AUTOVACUUM_SECONDS = 5.0
 #: How long a predecessor that has just been killed may take to be noticed by the server.
@@ -116,9 +117,19 @@ class Operator:
             if waited >= timeout_s:
                 raise await self._not_arrived(epoch, timeout_s, missing, stale, why_not)
             if missing and not announced and waited > 1:
-                self.say(f"waiting for {'; '.join(map(str, missing))}")
+                self.say(f"waiting for {await self._describe(missing)}")
                 announced = True
             await asyncio.sleep(_PROXY_POLL_SECONDS)
+
+    async def _describe(self, proxies: tuple[ProxyRow, ...]) -> str:
+        """Each with its oldest transactions: process, application, state, age, query."""
+        running = await leases.transactions_of(self.connection, proxies)
+        texts = []
+        for proxy in proxies:
+            pids = running.get(proxy.id, ())[: min(_TRANSACTIONS_SHOWN, proxy.transactions_behind)]
+            oldest = "".join([f"; {await describe_session(self.connection, pid)}" for pid in pids])
+            texts.append(f"{proxy}{oldest}")
+        return "; ".join(texts)
 
     async def _not_arrived(
         self,
@@ -129,7 +140,7 @@ class Operator:
         why_not: str | None,
     ) -> NotAcknowledged:
         if missing:
-            names = "; ".join(map(str, missing))
+            names = await self._describe(missing)
             return NotAcknowledged(f"not at epoch {epoch} after {timeout_s:g} s: {names}", missing)
         cure = f" ({why_not}): {await fencing.grant_needed(self.connection)}, or end them yourself" if why_not else ""
         return SessionsLeft(f"sessions of proxies that do not answer are still open: {fencing.listed(stale)}{cure}", ())

@@ -1,4 +1,4 @@
-"""Definitions of other things than tables that a migration rests on: schemas, functions, types, roles' belongings."""
+"""What names no managed table and still cannot be forwarded: definitions that a migration rests on, snapshots."""
 
 from __future__ import annotations
 
@@ -39,6 +39,11 @@ def check_objects(kind: str, node: Node, tables: Mapping[TableName, ManagedTable
             _check_used(node["typeName"], tables)
         case "AlterDomainStmt" | "AlterTypeStmt":
             _check_used(node.get("typeName"), tables)
+        case "VariableSetStmt" if node.get("name") == "TRANSACTION SNAPSHOT":
+            raise Refusal(
+                "SET TRANSACTION SNAPSHOT may show rows as they were in a phase that this transaction is not in",
+                "Read everything in one transaction, such as pg_dump without --jobs.",
+            )
         case _:
             pass
 

@@ -226,3 +226,8 @@ SELECT (s).u FROM (SELECT u, 1 AS one FROM users u) s
 
 -- reason: a field of a row that is a sub-select's column
 SELECT (s.u).id FROM (SELECT u, 1 AS one FROM users u) s
+
+-- reason: a snapshot of another transaction may be older than the phase that this one is pinned to
+SET TRANSACTION SNAPSHOT '00000003-0000001B-1'
+
+set /* a comment */ transaction snapshot '00000003-0000001B-1'

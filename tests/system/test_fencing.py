@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,15 @@ from typing import Any
 import psycopg
 import pytest
 
-from proxy.ladder.climb import advance, rollback, start
-from proxy.ladder.operator import SessionsLeft, operate
+from proxy.ladder.climb import Outcome, advance, rollback, start
+from proxy.ladder.operator import NotAcknowledged, Operator, OperatorBusy, SessionsLeft, operate
 from proxy.pins import ServerProcess
 from proxy.rollout import Rollout
 from tests.conftest import Database, StartProxy
 from tests.system.ladder_case import NAME, USERS, Lines, operator_of, phase_of, spec
 from tests.system.test_rollout import phase_seen, pinned, rollout_of, rollout_that_can_be_cut_off, until
+
+Step = Callable[[Operator, str], Awaitable[Outcome]]
 
 
 def is_dead(error: psycopg.Error) -> bool:
@@ -214,6 +217,41 @@ async def test_an_operator_who_may_not_end_sessions_says_what_is_to_be_granted(d
     finally:
         admin.execute(f"ALTER DATABASE {database.name} OWNER TO postgres; REASSIGN OWNED BY {role} TO postgres")
         admin.execute(f"DROP OWNED BY {role}; DROP ROLE {role}; DROP ROLE {client}")
+
+
+async def test_a_step_names_the_transactions_that_it_waits_for(database: Database) -> None:
+    database.connect().execute(USERS)
+    client = database.connect(application_name="billing", autocommit=False)
+    async with rollout_of(database) as rollout:
+        process = process_of(rollout, client)
+        await until(lambda: rollout.may_begin(process))
+        held = pinned(rollout)
+        client.execute("SELECT 'a long report'")
+        async with operator_of(database, timeout_s=1.5) as operator:
+            with pytest.raises(NotAcknowledged) as caught:
+                await start(operator, spec())
+        pid = client.info.backend_pid
+        assert f"; pid {pid} (billing, idle in transaction, for " in str(caught.value)
+        assert "SELECT 'a long report'" in str(caught.value)
+        rollout.unpin(held)
+        rollout.leave(process, lambda: None, ended=True)
+
+
+async def test_two_operators_at_once_do_not_meet(database: Database) -> None:
+    database.connect().execute(USERS)
+    async with operator_of(database) as operator:
+        await start(operator, spec())
+        await advance(operator, NAME)
+        down = asyncio.create_task(use(database, rollback))
+        with pytest.raises(OperatorBusy, match=r"another operator is at work in this database: pid \d+ \(pgjanus test"):
+            await down
+        await advance(operator, NAME)
+    assert phase_of(database) == "reading_new"
+
+
+async def use(database: Database, step: Step) -> None:
+    async with operator_of(database) as operator:
+        await step(operator, NAME)
 
 
 # Catching up

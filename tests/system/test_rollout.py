@@ -15,6 +15,7 @@ from proxy.database import connect
 from proxy.installation import install
 from proxy.ladder.climb import abort, advance, rollback, start
 from proxy.ladder.operator import LadderError, NotAcknowledged
+from proxy.ladder.reopen import reopen
 from proxy.ladder.status import read_status
 from proxy.rollout import Rollout, RolloutError
 from rules.catalog import TableName
@@ -165,6 +166,31 @@ async def test_an_epoch_that_goes_back_closes_managed_tables(database: Database)
         session.execute("UPDATE pgjanus.epoch SET epoch = 99; NOTIFY pgjanus")
         await until(lambda: not rollout.may_serve_managed())
         assert "went back from 100 to 99" in str(rollout.closed_because)
+        async with operator_of(database, timeout_s=0.3) as operator:
+            with pytest.raises(NotAcknowledged, match="serves no managed table"):
+                await operator.wait_for_proxies(99)
+        async with operator_of(database) as operator:
+            assert await reopen(operator) == (99, 101), "one that nobody has seen"
+        await until(rollout.may_serve_managed)
+        assert rollout.snapshot.epoch == 101
+
+
+async def test_an_epoch_of_another_history_is_not_taken_for_the_own_one(database: Database) -> None:
+    session = database.connect()
+    session.execute(USERS)
+    async with rollout_of(database, poll_s=0.05, catalog_poll_s=0.05) as rollout:
+        async with operator_of(database) as operator:
+            await start(operator, spec())
+        epoch = rollout.snapshot.epoch
+        # As if the database had gone back, and somebody had moved it on while this proxy was cut off.
+        session.execute("UPDATE pgjanus.migrations SET phase = 'reading_new'")
+        await until(lambda: not rollout.may_serve_managed())
+        assert f"epoch {epoch} is not what it was" in str(rollout.closed_because)
+        assert phase_seen(rollout) == "expanded"
+        async with operator_of(database) as operator:
+            assert await reopen(operator) == (epoch, epoch + 1)
+        await until(rollout.may_serve_managed)
+        assert phase_seen(rollout) == "reading_new"
 
 
 async def test_a_role_that_may_not_install_is_told_what_to_grant(database: Database) -> None:
