@@ -40,8 +40,9 @@ class Rounding:
     def changed(self, change: ColumnChange) -> Pieces:
         """SQL: whether the statement gives another value to one of the columns that it sets on the client's side."""
         columns = self._set(change)
-        stored = [(read_column(self.table, change, c, self.shape, self.qualifier),) for c in columns]
-        return images_differ([self.values[c.name] for c in columns], stored)
+        # A CASE of values of a domain has the domain's base type, and images of two types are no match.
+        stored = [f"({read_column(self.table, change, c, self.shape, self.qualifier)})::{c.type}" for c in columns]
+        return images_differ([self.values[c.name] for c in columns], [(value,) for value in stored])
 
     def keeps(self) -> Pieces | None:
         """SQL: whether the row keeps the format that this phase does not write; None if no row does."""

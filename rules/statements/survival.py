@@ -43,7 +43,7 @@ def is_lost(change: ColumnChange, shape: Shape, value: Callable[[str], Pieces]) 
     }
     columns = change.side(shape)
     back = [("((", *conversion(change, shape, c, there.__getitem__), f")::{c.type})") for c in columns]
-    return images_differ([value(c.name) for c in columns], back)
+    return images_differ([("(", *value(c.name), f")::{c.type}") for c in columns], back)
 
 
 def refused_if(lost: Sequence[tuple[ColumnChange, Pieces]], table: ManagedTable, shape: Shape, code: Pieces) -> Pieces:

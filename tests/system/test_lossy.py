@@ -44,11 +44,12 @@ table: public.prices
 operations:
   - change_columns:
       lossy: true
-      old: {cents: "round(price * 100)::int"}
+      old: {cents: "round(price * 100)::int::public.cents"}
       new: {price: {type: "numeric(10,4)", up: "cents::numeric / 100", default: "7"}}
   - rename_column: {column: tag, to: label, default: "'d'"}
 """,
-    "CREATE TABLE prices (id int PRIMARY KEY, cents int DEFAULT 700, tag text DEFAULT 'd', note text);"
+    "DROP DOMAIN IF EXISTS cents; CREATE DOMAIN cents AS int CHECK (VALUE < 10000);"
+    "CREATE TABLE prices (id int PRIMARY KEY, cents cents DEFAULT 700, tag text DEFAULT 'd', note text);"
     f"INSERT INTO prices SELECT i, nullif(i * 123, 615), 't' || i, 'n' FROM generate_series(1, {_ROWS}) AS i",
     "UPDATE prices SET _pgjanus_price = _pgjanus_price + 0.0034 WHERE _pgjanus_state >= 4",
     {
