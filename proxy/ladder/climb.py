@@ -15,6 +15,7 @@ from proxy.ladder.attributes import constraining, ensure_attributes
 from proxy.ladder.contract import contract
 from proxy.ladder.dependants import relax, require_no_dependants, restore
 from proxy.ladder.gates import ensure_gate
+from proxy.ladder.grants import copy_grants
 from proxy.ladder.indexes import drop_indexes, ensure_indexes, find_counterparts, plan_indexes
 from proxy.ladder.lowest import expand_table, forget, managed_table, serve_new_again, triggers, withdraw
 from proxy.ladder.operator import LadderError, NotAcknowledged, Operator
@@ -169,6 +170,7 @@ async def advance(operator: Operator, name: str, to: str | None = None) -> Outco
         elif after is CONTRACTED:
             await operator.wait_for_proxies(await registry.read_epoch(operator.connection))
             managed = await managed_table(operator, row)
+            await copy_grants(operator, managed)
             await require_no_dependants(operator, managed, after.name)
             await ensure_gate(operator, managed, RowState.OLD)
             await ensure_attributes(operator, managed)
@@ -229,6 +231,7 @@ async def _step(operator: Operator, row: MigrationRow, after: Phase) -> Migratio
     operator.say(f"{row.name}: {before.name} → {after.name}")
     await operator.wait_for_proxies(await registry.read_epoch(connection))
     managed = await managed_table(operator, row)
+    await copy_grants(operator, managed)
     if leaves_old_format(after) and not leaves_old_format(before):
         await require_no_dependants(operator, managed, after.name)
         await relax(operator, managed, row.relaxed)

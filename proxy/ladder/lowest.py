@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from proxy import registry
 from proxy.database import Connection
-from proxy.ladder.grants import column_grants
+from proxy.ladder.grants import column_grants, copy_grants
 from proxy.ladder.indexes import ensure_indexes, plan_indexes
 from proxy.ladder.operator import LadderError, Operator
 from proxy.registry import MigrationRow
@@ -35,8 +35,9 @@ async def expand_table(operator: Operator, row: MigrationRow) -> MigrationRow:
 
     await operator.briefly("adding the columns", row.table, work)
     operator.say(f"{row.name}: {after.name}")
+    managed = await managed_table(operator, row)
+    await copy_grants(operator, managed)
     try:
-        managed = await managed_table(operator, row)
         await ensure_indexes(operator, managed, await plan_indexes(operator, managed), after)
     except LadderError as error:
         # Only reads of the new shape are slower without them; the next step makes them before it goes on.

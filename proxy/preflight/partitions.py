@@ -58,7 +58,7 @@ async def check_partitions(connection: Connection, relation: Relation, migration
             "a changed value may belong to another partition: make a new table, and move the rows",
             at=(column, "name"),
         )
-    count = await connection.fetchval("SELECT count(*) FROM pg_partition_tree($1::int8::oid)", oid)
+    count = await connection.fetchval("SELECT count(*) - 1 FROM pg_partition_tree($1::int8::oid)", oid)
     if count > _MOST_PARTITIONS:
         notes.refuse(
             f"{table} has {count} partitions, and {_MOST_PARTITIONS} is the most for a migration",

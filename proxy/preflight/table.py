@@ -167,7 +167,7 @@ async def check_surroundings(
     if grantees:
         notes.warn(
             f"{grantees}: privileges on single columns",
-            "start copies them to the new columns; later GRANTs are not copied",
+            "start copies them to the new columns; what is granted or revoked later, each step does",
         )
     publications = await connection.fetchval(_PUBLICATIONS, relation.oid)
     if publications:

@@ -14,7 +14,7 @@ A statement that scans the table never blocks writers, and one that blocks write
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -167,7 +167,7 @@ def expand(migration: Migration, relation: Relation, grants: Iterable[ColumnGran
     statements = [short(table, *adds)]
     if defaults:
         statements.append(short(table, *defaults))
-    return (*statements, *_copied_grants(migration, grants))
+    return (*statements, *copied_grants(migration, grants))
 
 
 def _collation(change: ColumnChange, column: ManagedColumn) -> str:
@@ -175,8 +175,32 @@ def _collation(change: ColumnChange, column: ManagedColumn) -> str:
     return f" COLLATE {collation}" if collation else ""
 
 
-def _copied_grants(migration: Migration, grants: Iterable[ColumnGrant]) -> list[Statement]:
-    """Whoever may use an old column may use the new ones, and see and set the row state."""
+def copied_grants(
+    migration: Migration, grants: Iterable[ColumnGrant], present: Collection[ColumnGrant] = ()
+) -> tuple[Statement, ...]:
+    """Whoever may use an old column may use the new ones, and see and set the row state; nobody else may.
+
+    `grants` are on old columns, `present` on the hidden ones.
+    """
+    wanted = _wanted_grants(migration, grants)
+    missing = [g for g in wanted if g not in present]
+    extra = [g for g in present if g not in wanted]
+    return (*_each("REVOKE", migration.table, extra), *_each("GRANT", migration.table, missing))
+
+
+def _each(verb: str, table: TableName, grants: Iterable[ColumnGrant]) -> Iterator[Statement]:
+    """One statement for all columns of which a role gets, or loses, the same."""
+    together: dict[tuple[str | None, str, bool], list[str]] = {}
+    for grant in grants:
+        together.setdefault((grant.role, grant.privilege, grant.grantable), []).append(grant.column)
+    for (role, privilege, grantable), columns in together.items():
+        who = "PUBLIC" if role is None else quote_identifier(role)
+        what = f"{privilege} ({', '.join(map(quote_identifier, columns))}) ON TABLE {quote_table(table)}"
+        sql = f"GRANT {what} TO {who}" if verb == "GRANT" else f"REVOKE {what} FROM {who} CASCADE"
+        yield Statement(sql + (" WITH GRANT OPTION" if grantable and verb == "GRANT" else ""), Lock.NONE)
+
+
+def _wanted_grants(migration: Migration, grants: Iterable[ColumnGrant]) -> tuple[ColumnGrant, ...]:
     wanted: dict[tuple[str | None, str, bool], dict[str, None]] = {}
     found = list(grants)
     for change in migration.changes:
@@ -191,16 +215,11 @@ def _copied_grants(migration: Migration, grants: Iterable[ColumnGrant]) -> list[
     for grant in found:
         if grant.column == STATE_COLUMN:
             wanted.setdefault((grant.role, grant.privilege, False), {})[STATE_COLUMN] = None
-    return [
-        Statement(
-            f"GRANT {privilege} ({', '.join(quote_identifier(c) for c in columns)}) ON TABLE"
-            f" {quote_table(migration.table)} TO {'PUBLIC' if role is None else quote_identifier(role)}"
-            + (" WITH GRANT OPTION" if grantable else ""),
-            Lock.NONE,
-        )
+    return tuple(
+        ColumnGrant(column, role, privilege, grantable)
         for (role, privilege, grantable), columns in wanted.items()
-        if columns
-    ]
+        for column in columns
+    )
 
 
 def collapse(migration: Migration) -> tuple[Statement, ...]:

@@ -66,7 +66,7 @@ def _check_used(names: list[Node] | None, tables: Mapping[TableName, ManagedTabl
         return
     parts = [string(n) for n in names]
     for table, managed in tables.items():
-        for used in used_objects(managed):
+        for used in used_objects(managed) if not managed.is_partition else ():
             if parts[-1] == used.name and parts[:-1] in ([], [used.schema]):
                 raise Refusal(
                     f"{used} cannot be changed: migration {managed.migration.name} of table {table} computes with it",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 import pytest
@@ -497,8 +498,29 @@ async def test_column_grants_reach_the_new_columns(database: Database) -> None:
         )
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             session.execute("SELECT age FROM public.users")
+        # What is granted and revoked afterwards comes with the next step.
+        session.execute(
+            "RESET ROLE; GRANT SELECT (full_name) ON public.users TO PUBLIC;"
+            " REVOKE UPDATE (full_name) ON public.users FROM ladder_clerk"
+        )
+        async with operator_of(database) as operator:
+            await advance(operator, NAME)
+        assert privileges_of(session, "_pgjanus_last_name") == ["PUBLIC SELECT", "ladder_clerk SELECT"]
+        session.execute("REVOKE SELECT (full_name) ON public.users FROM PUBLIC, ladder_clerk")
+        async with operator_of(database) as operator:
+            await rollback(operator, NAME)
+        assert privileges_of(session, "_pgjanus_last_name") == []
     finally:
         session.execute("RESET ROLE; DROP OWNED BY ladder_clerk; DROP ROLE ladder_clerk")
+
+
+def privileges_of(session: psycopg.Connection[Any], column: str) -> list[str]:
+    rows = session.execute(
+        "SELECT coalesce(nullif(g.grantee, 0)::regrole::text, 'PUBLIC') || ' ' || g.privilege_type FROM pg_attribute a,"
+        " aclexplode(a.attacl) g WHERE attrelid = 'public.users'::regclass AND attname = %s ORDER BY 1",
+        [column],
+    ).fetchall()
+    return [r[0] for r in rows]
 
 
 async def test_abort_works_when_the_table_is_gone(database: Database) -> None:

@@ -39,8 +39,11 @@ async def test_up_and_away_and_up_to_the_end(database: Database) -> None:
     lines = Lines()
     async with operator_of(database, say=lines) as operator:
         await start(operator, SPEC)
+        session.execute("GRANT SELECT (full_name) ON public.events_low TO PUBLIC")
         await advance(operator, "events", "reading_new")
         assert_guarded(session)
+        granted = "SELECT attrelid::regclass::text FROM pg_attribute WHERE attname = %s AND attacl IS NOT NULL"
+        assert session.execute(granted, ["_pgjanus_last_name"]).fetchall() == [("events_low",)]
         session.execute("ALTER TABLE public.events DROP CONSTRAINT events_tenant_id_email_key")
         await advance(operator, "events", "new_only")
         session.execute("CREATE TABLE public.events_late PARTITION OF public.events FOR VALUES FROM (100) TO (110)")
