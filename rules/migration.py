@@ -37,17 +37,20 @@ class Migration:
 class ManagedTable:
     """A migration in the phase that it is in now, with the table as it physically is.
 
-    `relaxed` are the old columns that are NOT NULL by right, although the constraint is lifted in this phase.
+    `relaxed` are the old columns that are NOT NULL by right, although the constraint is lifted in this phase. `whole`
+    is the migration of the table that this one is a partition of.
     """
 
     migration: Migration
     phase: Phase
     relation: Relation
     relaxed: frozenset[str] = frozenset()
+    whole: Migration | None = None
 
     def partition(self, relation: Relation) -> ManagedTable:
         """The same migration over one partition: clients may name that as well."""
-        return replace(self, migration=replace(self.migration, table=relation.table), relation=relation)
+        own = replace(self.migration, table=relation.table)
+        return replace(self, migration=own, relation=relation, whole=self.migration)
 
     @property
     def is_partition(self) -> bool:

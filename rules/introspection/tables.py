@@ -102,7 +102,10 @@ class Table:
         """(name now, name after `contracted`) of the new columns' indexes and constraints."""
         if self.shape is Shape.OLD:
             return ()
-        found = attributes(self.managed.migration)
+        migration = self.managed.migration
+        # A partition has indexes of its own, and its table's constraints.
+        found = [a for a in attributes(self.managed.whole or migration) if not a.kind.is_index]
+        found += [a for a in attributes(migration) if a.kind.is_index]
         return tuple((a.name, final_name(a, ())) for a in found if a.kind is not Kind.NOT_NULL)
 
     # Sub-queries. Each stands alone: no name in them can mean a column of the relation that is being replaced.
@@ -158,10 +161,10 @@ def without_prefix(name: str) -> str:
 
 def in_clients_words(sql: str, tables: Iterable[ManagedTable], shape: Shape) -> str:
     """SQL around `sql`, a text that PostgreSQL printed, that puts visible names in place of reserved ones."""
-    for managed in tables:
-        table = as_seen(managed, shape)
-        for printed, name in table.texts() if table is not None else ():
-            sql = f"pg_catalog.replace({sql}, {quote_literal(printed)}, {quote_literal(_printed(printed, name))})"
+    seen = [table for managed in tables if (table := as_seen(managed, shape)) is not None]
+    pairs = dict.fromkeys(pair for table in seen for pair in table.texts())
+    for printed, name in sorted(pairs, key=lambda pair: -len(pair[0])):
+        sql = f"pg_catalog.replace({sql}, {quote_literal(printed)}, {quote_literal(_printed(printed, name))})"
     return sql
 
 

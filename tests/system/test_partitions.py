@@ -11,6 +11,7 @@ import pytest
 
 from proxy.database import connect, load_catalog
 from proxy.ladder.climb import abort, advance, rollback, start
+from proxy.ladder.operator import Operator
 from proxy.ladder.partitions import ensure_everywhere
 from proxy.preflight import preflight
 from proxy.registry import managed_tables, read_managed_table, read_state
@@ -18,7 +19,7 @@ from rules.ddl.attributes import Kind, attributes
 from rules.loader import load_text
 from rules.migration import Client
 from rules.phases import Phase, Reads, Shape, Writes
-from rules.plan import Refuse, Untouched
+from rules.plan import Refuse, Rewrite, Untouched
 from rules.planner import plan
 from rules.snapshot import Snapshot
 from tests.conftest import Database, Server
@@ -49,6 +50,13 @@ async def test_up_and_away_and_up_to_the_end(database: Database) -> None:
         session.execute("CREATE TABLE public.events_late PARTITION OF public.events FOR VALUES FROM (100) TO (110)")
         assert_guarded(session)
         assert_indexed(session)
+        snapshot = await read_snapshot(operator)
+        for sql in NAMES:
+            asked = plan(sql, snapshot, Client(Shape.NEW))
+            assert isinstance(asked, Rewrite)
+            names = session.execute(asked.sql.encode()).fetchall()
+            assert len(names) == 3
+            assert "_pgjanus" not in str(names)
         session.execute(NEW_WRITES)
         await abort(operator, "events")
         kept = session.execute("SELECT full_name FROM public.events WHERE id > 200 ORDER BY id").fetchall()
@@ -69,6 +77,21 @@ async def test_up_and_away_and_up_to_the_end(database: Database) -> None:
     found = session.execute("SELECT count(*), count(first_name), count(mail) FROM public.events").fetchone()
     assert found == (202, 202, 200)
     assert "it stays a unique index" in lines.text
+
+
+NAMES = [
+    "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'c'"
+    " AND conrelid IN ('events_low'::regclass, 'events_late'::regclass, 'events'::regclass)",
+    "SELECT relname, pg_get_indexdef(indexrelid) FROM pg_index JOIN pg_class ON indexrelid = pg_class.oid"
+    " WHERE indrelid IN ('events_low'::regclass, 'events_mid'::regclass, 'events_rest'::regclass)"
+    " AND indkey[0] <> 0 AND NOT indisprimary AND NOT indisunique",
+]
+
+
+async def read_snapshot(operator: Operator) -> Snapshot:
+    """As a proxy has it."""
+    catalog = await load_catalog(operator.connection)
+    return Snapshot(1, catalog, managed_tables(await read_state(operator.connection), catalog))
 
 
 NEW_WRITES = """
@@ -198,9 +221,7 @@ async def test_definitions_of_partitions(database: Database) -> None:
     session.execute(EVENTS + "CREATE TABLE public.plain (id int)")
     async with operator_of(database) as operator:
         await start(operator, SPEC)
-        state = await read_state(operator.connection)
-        catalog = await load_catalog(operator.connection)
-    snapshot = Snapshot(1, catalog, managed_tables(state, catalog))
+        snapshot = await read_snapshot(operator)
     assert {t.name for t in snapshot.tables} == {"events", *PARTITIONS}
     for sql in ALLOWED:
         assert plan(sql, snapshot, Client()) == Untouched(), sql
