@@ -75,8 +75,9 @@ class Database:
         return self._stack.enter_context(psycopg.connect(url or self.url, **{"autocommit": True, **options}))
 
 
-@pytest.fixture
-def database(server: Server) -> Iterator[Database]:
+@contextmanager
+def fresh_database(server: Server) -> Iterator[Database]:
+    """Made, and dropped at the end: for a fixture of several tests. One test takes `database`."""
     name = f"test_{os.getpid()}_{next(_numbers)}"
     with psycopg.connect(server.url("postgres"), autocommit=True) as admin:
         # Copying files is quicker than logging each page; PostgreSQL 14 knows no other way.
@@ -86,6 +87,12 @@ def database(server: Server) -> Iterator[Database]:
                 yield Database(name, server, stack)
         finally:
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(server: Server) -> Iterator[Database]:
+    with fresh_database(server) as database:
+        yield database
 
 
 @dataclass

@@ -231,7 +231,7 @@ SELECT 1, ( u . *), max(u.id) FROM users u
 SELECT count(*), ROW(u.*) FROM users u
 
 -- shape: new
-WITH c AS (SELECT (o).*, u.* FROM users u JOIN orders o ON o.id = u.id) SELECT last_name, note, user_id, total FROM c ORDER BY 1
+WITH c AS (SELECT (o).*, u.* FROM users u JOIN orders o ON o.id = u.id) SELECT last_name, note, user_id, total FROM c ORDER BY 1, 2
 
 -- shape: old
 SELECT id, full_name, note FROM (SELECT (o).*, full_name FROM users u JOIN orders o ON o.user_id = u.id) s ORDER BY 1

@@ -6,11 +6,8 @@ rows, where each acknowledged append must be found exactly once.
 
 from __future__ import annotations
 
-import os
 import random
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 
@@ -92,20 +89,6 @@ class Crowd:
         return number == ((row_id - 100) // OWN_ROWS if row_id < 100_000 else row_id // 100_000 - 1)
 
 
-def pgjanus(database: Database, *arguments: str) -> str:
-    """A process of its own, as an operator would start it."""
-    result = subprocess.run(
-        [sys.executable, "-m", "proxy", *arguments],
-        env={**os.environ, "PGJANUS_DATABASE_URL": database.url},
-        capture_output=True,
-        text=True,
-        timeout=_STEP_SECONDS,
-        check=False,
-    )
-    assert result.returncode == 0, f"pgjanus {' '.join(arguments)}: {result.stdout}{result.stderr}"
-    return result.stdout
-
-
 def test_nothing_is_lost_and_nobody_notices(database: Database, start_proxy: StartProxy) -> None:
     world = World("split_column", database, start_proxy(database))
     world.fill(ROWS, random.Random(7))
@@ -116,7 +99,7 @@ def test_nothing_is_lost_and_nobody_notices(database: Database, start_proxy: Sta
     name, crowd = world.migration.name, Crowd(world)
     crowd.start(Shape.OLD)
     crowd.work()
-    pgjanus(database, "start", str(world.file))
+    world.pgjanus("start", str(world.file))
     crowd.start(Shape.NEW)
     crowd.work()
     try:
@@ -128,11 +111,11 @@ def test_nothing_is_lost_and_nobody_notices(database: Database, start_proxy: Sta
             ("rollback", "expanded"),
             ("advance", "new_only"),
         ):
-            pgjanus(database, command, name, "--to", to)
+            world.pgjanus(command, name, "--to", to)
             crowd.work()
-            pgjanus(database, "verify", name)
+            world.pgjanus("verify", name)
         crowd.stop(Shape.OLD)
-        pgjanus(database, "advance", name)
+        world.pgjanus("advance", name)
         crowd.work()
     finally:
         crowd.stop(*Shape)

@@ -15,7 +15,7 @@ from psycopg import pq
 
 from proxy.cli import main
 from rules.phases import Shape
-from tests.conftest import Database, RunningProxy, Server, StartProxy
+from tests.conftest import Database, RunningProxy, Server, fresh_database, running_proxies
 from tests.twin import CASES, Case, read_cases
 
 FEATURE_NOT_SUPPORTED, UNDEFINED_COLUMN, SYNTAX_ERROR = "0A000", "42703", "42601"
@@ -60,14 +60,20 @@ class Scene:
         assert result.exit_code == 0, result.output
 
 
-@pytest.fixture
-def scene(database: Database, start_proxy: StartProxy) -> Iterator[Scene]:
-    direct = database.connect()
-    direct.execute((CASES / "schema_old.sql").read_bytes())
-    scene = Scene(database, start_proxy(database), direct)
-    scene.pgjanus("start", str(CASES / "users.yaml"))
-    yield scene
-    assert scene.proxy.stop() == 0
+#: In one process, so that there is one scene.
+pytestmark = pytest.mark.xdist_group("refused")
+
+
+@pytest.fixture(scope="module")
+def scene(server: Server) -> Iterator[Scene]:
+    """In phase `expanded`; each test leaves it as it was, as far as the others look."""
+    with fresh_database(server) as database, running_proxies() as start_proxy:
+        direct = database.connect()
+        direct.execute((CASES / "schema_old.sql").read_bytes())
+        scene = Scene(database, start_proxy(database), direct)
+        scene.pgjanus("start", str(CASES / "users.yaml"))
+        yield scene
+        assert scene.proxy.stop() == 0
 
 
 def check(error: psycopg.Error, case: Case) -> None:
@@ -106,6 +112,7 @@ def test_a_refused_statement_tells_why_and_changes_nothing(scene: Scene) -> None
                     assert connection.execute("SELECT count(*) FROM users").fetchone() == (12,)
         assert scene.all_there_is() == before, phase
         assert scene.refusals() == counted + sent, phase
+    scene.pgjanus("rollback", MIGRATION, "--to", PHASES[0])
 
 
 def test_in_a_transaction_block_the_refusal_fails_the_transaction(scene: Scene) -> None:
@@ -127,13 +134,13 @@ def test_in_a_transaction_block_the_refusal_fails_the_transaction(scene: Scene) 
 def test_a_savepoint_rescues_the_transaction_from_a_refusal(scene: Scene) -> None:
     with scene.connect(Shape.OLD) as connection:
         connection.execute("BEGIN")
-        connection.execute("UPDATE users SET full_name = 'Kept Here' WHERE id = 1")
+        connection.execute("UPDATE users SET full_name = 'Kept Here' WHERE id = 3")
         connection.execute("SAVEPOINT s")
         with pytest.raises(psycopg.errors.FeatureNotSupported):
-            connection.execute("UPDATE users SET full_name = 'Gone' WHERE id = 1; SELECT u::users FROM users u")
+            connection.execute("UPDATE users SET full_name = 'Gone' WHERE id = 3; SELECT u::users FROM users u")
         connection.execute("ROLLBACK TO SAVEPOINT s")
         assert connection.execute("COMMIT").statusmessage == "COMMIT"
-    assert scene.direct.execute("SELECT full_name FROM users WHERE id = 1").fetchone() == ("Kept Here",)
+    assert scene.direct.execute("SELECT full_name FROM users WHERE id = 3").fetchone() == ("Kept Here",)
 
 
 def test_in_a_pipeline_what_follows_a_refusal_is_skipped_until_the_next_sync(scene: Scene) -> None:
