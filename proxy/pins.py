@@ -29,6 +29,9 @@ class Pins(Protocol):
     def try_pin(self) -> Snapshot | None:
         """Pin a transaction to the newest snapshot; None while new transactions are held (a contract step)."""
 
+    def pin_beside(self) -> Snapshot | None:
+        """While transactions are held: pin one that touches no managed table and ends with its only message."""
+
     def when_released(self, wake: Callable[[], None], process: ServerProcess | None = None) -> None:
         """Call `wake` once, when `try_pin`, `has_read` or `may_begin` of that process is worth trying again."""
 
@@ -68,6 +71,9 @@ class FixedPins:
         self.snapshot = snapshot
 
     def try_pin(self) -> Snapshot | None:
+        return self.snapshot
+
+    def pin_beside(self) -> Snapshot | None:
         return self.snapshot
 
     def when_released(self, wake: Callable[[], None], process: ServerProcess | None = None) -> None:

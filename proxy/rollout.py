@@ -5,9 +5,8 @@
 
 A transaction keeps the snapshot of its first message; epoch k is acknowledged when none is pinned to an earlier one.
 While the lease stands, nobody steps on without that acknowledgement; when it cannot be renewed in time, managed
-tables are closed before it ends (`may_serve_managed`), by a clock that only runs forward. A proxy that finds its lease
-expired registers again, and lets nothing begin before it has caught up. What it had under way is ended by the database
-before anybody steps on without it: for that every server process is on the roster before the first statement is sent.
+tables are closed before it ends (`may_serve_managed`), by a clock that only runs forward. A proxy whose lease has ended
+registers again, and lets nothing begin before it has caught up. What it had under way the database has ended by then.
 
 While a migration is contracted, new transactions are held. A hold ends only after its outcome was read in the
 database; one whose operator is gone is lifted there by whichever proxy comes first.
@@ -115,9 +114,12 @@ class Rollout:
             return None
         return self._pinned.pin()
 
+    def pin_beside(self) -> Snapshot | None:
+        """For what touches no managed table, and need not wait for the outcome of `contracted`."""
+        return None if self._catching_up else self._pinned.pin()
+
     def when_released(self, wake: Callable[[], None], process: ServerProcess | None = None) -> None:
-        """Call `wake` once, when the hold has ended, the catalog is read and the process is known (or refused); try
-        again then, maybe in vain."""
+        """Call `wake` once, when there is no hold, the catalog is read and the process is known (or refused)."""
         settled = process is None or process.known or process.refused is not None
         if settled and self._held_since is None and not self._catching_up and self.has_read(self._changes):
             wake()
@@ -130,11 +132,9 @@ class Rollout:
             self._wake.set()
 
     def enrol(self, pid: int) -> ServerProcess:
-        """Put a server process on the roster."""
         return self._roster.enrol(pid)
 
     def may_begin(self, process: ServerProcess | None) -> bool:
-        """Whether the database can end that process, should we stop."""
         return process is not None and process.known
 
     def leave(self, process: ServerProcess, then: Callable[[], None], *, ended: bool) -> None:

@@ -62,12 +62,19 @@ class OrderedPins:
     snapshot: Snapshot = NOTHING
     serving: bool = True
     holding: bool = False
+    beside: bool = False
     pinned: list[Snapshot] = field(default_factory=list)
     catalog_changes: int = 0
     waiting: list[Callable[[], None]] = field(default_factory=list)
 
     def try_pin(self) -> Snapshot | None:
         if self.holding:
+            return None
+        self.pinned.append(self.snapshot)
+        return self.snapshot
+
+    def pin_beside(self) -> Snapshot | None:
+        if not self.beside:
             return None
         self.pinned.append(self.snapshot)
         return self.snapshot

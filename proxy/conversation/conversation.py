@@ -13,12 +13,14 @@ from proxy.conversation.state import State
 from proxy.conversation.statements import Question, Unplanned, Verdict
 from proxy.pins import Pins
 from proxy.wire.framing import Framer
+from proxy.wire.messages import Query
 from rules.snapshot import Snapshot
 
 _CLIENT_KINDS: Final = (b"Q", b"P", b"B", b"D", b"E", b"C", b"S", b"F", b"c", b"f")
 _SERVER_KINDS: Final = (b"1", b"2", b"3", b"T", b"n", b"C", b"I", b"s", b"E", b"N", b"S", b"G", b"K", b"Z")
 _ENDS_OF_COPY: Final = b"cf"
 _SYNC: Final = ord("S")
+_QUERY: Final = ord("Q")
 #: A client that never stops sending would never let go of its snapshot: after that many rounds it waits once until the
 #: server owes nothing.
 _CYCLES_LIMIT: Final = 1_000
@@ -113,8 +115,10 @@ class Conversation:
                 framer.accept()
             elif ledger.skipping and kind != _SYNC:
                 framer.accept()  # the server ignores it as well
+            elif state.beside and len(ledger):
+                state.stalled = True  # until that one is over
             else:
-                snapshot = state.snapshot or self._pin()
+                snapshot = state.snapshot or self._pin(kind)
                 if snapshot is None or not self._receive(kind, snapshot):
                     break
         data = framer.take_all() if self._broken else framer.take()
@@ -142,7 +146,7 @@ class Conversation:
             self._state.judge.forget_answers()
         return received
 
-    def _pin(self) -> Snapshot | None:
+    def _pin(self, kind: int) -> Snapshot | None:
         state = self._state
         if state.process is not None and state.process.refused is not None:
             state.actions.append(Dismiss(state.process.refused))
@@ -152,11 +156,29 @@ class Conversation:
         if not state.pins.may_begin(state.process):
             self._hold()
         elif state.change or (snapshot := state.pins.try_pin()) is None:
-            state.tally.held += 1
-            self._hold()
+            if kind == _QUERY and self._client.total <= state.buffer_limit and not self._client.has(self._client.total):
+                return None  # the rest of it decides
+            if state.change or not self._pin_beside(kind):
+                state.tally.held += 1
+                self._hold()
         else:
             state.snapshot = snapshot
         return state.snapshot
+
+    def _pin_beside(self, kind: int) -> bool:
+        """Let a Query through that concerns no managed table, while others are held."""
+        state, framer = self._state, self._client
+        if kind != _QUERY or framer.total > state.buffer_limit:
+            return False
+        query = Query.read(framer.body())
+        snapshot = state.pins.pin_beside() if query is not None else None
+        if query is None or snapshot is None:
+            return False
+        if not state.judge.stands_alone(query.text, snapshot):
+            state.pins.unpin(snapshot)
+            return False
+        state.snapshot, state.beside = snapshot, True
+        return True
 
     def _hold(self) -> None:
         self._held = True

@@ -16,6 +16,7 @@ from proxy.conversation.statements import (
     Unplanned,
     Verdict,
     key_of,
+    may_begin,
     may_hold_commands,
     may_move_lexing,
     may_move_path,
@@ -110,6 +111,16 @@ class Judge:
             return self._planner(question.sql, question.snapshot, question.client)
         except Unplanned:
             raise Unplanned(question) from None
+
+    def stands_alone(self, text: bytes, snapshot: Snapshot) -> bool:
+        """Whether a text, sent by itself, neither concerns a managed table nor leaves a transaction open."""
+        if may_begin(text) or may_hold_commands(text) or self._may_misread(text) or self._lexing_moving:
+            return False
+        try:
+            sql = decode(text, self.settings.codec)
+        except Undecodable:
+            return False
+        return not snapshot.may_concern(sql, self.settings.client.search_path)
 
     def learn(self, question: Question, answer: Verdict) -> None:
         """What was planned elsewhere for the message that is looked at."""

@@ -15,6 +15,7 @@ class State:
 
     __slots__ = (
         "actions",
+        "beside",
         "buffer_limit",
         "catalog_moved",
         "change",
@@ -54,6 +55,8 @@ class State:
         #: A text that could not be looked into may have prepared statements of which nothing is known.
         self.unread = False
         self.snapshot: Snapshot | None = None
+        #: New transactions are held, and this one is let through because its only message concerns no managed table.
+        self.beside = False
         #: What serves this client; None until the server says so.
         self.process: ServerProcess | None = None
         self.catalog_moved = False
@@ -88,6 +91,7 @@ class State:
     def release(self) -> None:
         """The transaction is over."""
         snapshot, self.snapshot = self.snapshot, None
+        self.beside = False
         if self.catalog_moved:
             self.catalog_moved = False
             self.change = self.pins.catalog_changed()

@@ -144,6 +144,7 @@ class Bound:
 
 _NAME = rb'(?:"((?:[^"]|"")+)"|([a-z_\x80-\xff][\w$\x80-\xff]*))'
 _COMMANDS = b"prepare execute deallocate declare fetch move close savepoint release rollback".split()
+_BEGINS = (b"begin", b"start", b"chain", b"copy")
 _PREPARES = (b"prepare", b"deallocate")
 #: PostgreSQL compares that many bytes of a name (NAMEDATALEN - 1).
 _NAME_BYTES: Final = 63
@@ -157,6 +158,11 @@ def may_hold_commands(text: bytes) -> bool:
 def may_prepare(text: bytes) -> bool:
     """Whether any statement of the text may make or drop a prepared statement."""
     return _has_word(text, _PREPARES)
+
+
+def may_begin(text: bytes) -> bool:
+    """Whether any statement of the text may begin a transaction that outlives it, or wait for more from the client."""
+    return _has_word(text, _BEGINS)
 
 
 def key_of(name: bytes) -> bytes:

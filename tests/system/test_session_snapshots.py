@@ -206,6 +206,23 @@ def test_a_running_transaction_is_not_held(scene: Scene) -> None:
     scene.client.query("COMMIT")
 
 
+def test_a_query_of_other_tables_passes_by_those_that_are_held(scene: Scene) -> None:
+    """One at a time; what opens a transaction, keeps a name or concerns a managed table waits."""
+    scene.pins.holding = scene.pins.beside = True
+    assert rows(scene.client.query("SELECT 1")) == [b"1"]
+    scene.client.send(query("SELECT 2"), query("SELECT 3"), query("SELECT count(*) FROM users"), query("SELECT 4"))
+    assert rows(scene.client.until(b"Z", 2)) == [b"2", b"3"]
+    scene.proxy.wait_for(lambda: len(scene.pins.waiting) == 1)
+    assert scene.pins.pinned == []
+    for text in ("BEGIN", "SELECT 1; START TRANSACTION", "PREPARE p AS SELECT 1", "COPY other FROM STDIN"):
+        with RawClient(scene.proxy.port, scene.database.name) as other:
+            waiting = len(scene.pins.waiting)
+            other.send(query(text))
+            scene.proxy.wait_for(lambda before=waiting: len(scene.pins.waiting) == before + 1)  # type: ignore[misc]
+    scene.proxy.call(scene.pins.release)
+    assert rows(scene.client.until(b"Z", 2)) == [b"2", b"4"]
+
+
 def test_a_client_that_leaves_while_it_is_held_is_over(scene: Scene) -> None:
     scene.pins.holding = True
     with RawClient(scene.proxy.port, scene.database.name) as other:
