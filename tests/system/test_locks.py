@@ -247,7 +247,7 @@ async def test_an_index_build_names_whoever_it_waits_for_and_leaves_no_index_beh
         assert (await advance(operator, NAME)).phase == "reading_new"
 
 
-@pytest.mark.parametrize("server", ["18", "16"], indirect=True)
+@pytest.mark.parametrize("server", ["16"], indirect=True)
 async def test_an_autovacuum_in_the_way_makes_way_also_for_an_operator_who_may_not_signal_it(
     database: Database,
 ) -> None:
