@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Final, cast
 
 from proxy.encryption import OnHandshake, TlsTransport
+from proxy.foreground import Foreground
 from proxy.wire.tls import TlsStream
 
 #: Per direction: beyond `high` the other side is not read any more, until less than `low` is left to write.
@@ -79,3 +81,29 @@ class End(asyncio.Protocol):
             transport.resume_reading()
         else:
             transport.pause_reading()
+
+
+class TimedEnd(End):
+    """One that is asked and answers: the time from the first byte written to the first one that comes back is noted.
+
+    Derive from it what is done with the data (`received`).
+    """
+
+    def __init__(self, changed: Callable[[], None], foreground: Foreground) -> None:
+        super().__init__(changed)
+        self._foreground = foreground
+        self._asked_at = 0.0
+
+    def write(self, data: bytes) -> None:
+        if not self._asked_at:
+            self._asked_at = time.monotonic()
+        super().write(data)
+
+    def data_received(self, data: bytes) -> None:
+        if self._asked_at:
+            self._foreground.note(time.monotonic() - self._asked_at)
+            self._asked_at = 0.0
+        self.received(data)
+
+    def received(self, data: bytes) -> None:
+        raise NotImplementedError

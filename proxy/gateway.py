@@ -13,6 +13,7 @@ from proxy.conversation.actions import Tally
 from proxy.conversation.opening import Encryption
 from proxy.conversation.statements import Planner, Question, Verdict
 from proxy.dialer import Dialer
+from proxy.foreground import Foreground
 from proxy.pins import Pins
 
 
@@ -43,6 +44,7 @@ class Gateway:
     sessions: set[AnySession] = field(default_factory=set)
     opened: int = 0
     unreachable: int = 0
+    foreground: Foreground = field(default_factory=Foreground)
     #: Set while no session is left.
     empty: asyncio.Event = field(default_factory=asyncio.Event)
     draining: bool = False

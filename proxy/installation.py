@@ -6,7 +6,7 @@ from proxy.backfill import tables as backfill_tables
 from proxy.database import Connection
 from rules.errors import PgjanusError
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 #: First key of our advisory locks, which are all of the two-key kind; the second one says what is locked.
 LOCK_CLASS = 0x706A616E  # "pjan"

@@ -26,7 +26,7 @@ from proxy.conversation.settings import Settings
 from proxy.conversation.statements import Question
 from proxy.dialer import keep_alive
 from proxy.encryption import reason
-from proxy.ends import End
+from proxy.ends import End, TimedEnd
 from proxy.errors import ServerUnreachable
 from proxy.gateway import Gateway
 from proxy.wire.messages import ADMIN_SHUTDOWN, CANNOT_CONNECT_NOW, CONNECTION_FAILURE, error_response, message
@@ -73,14 +73,14 @@ class ClientSide(End):
         self._session.client_lost()
 
 
-class _ServerSide(End):
+class _ServerSide(TimedEnd):
     def __init__(self, session: Session) -> None:
         self._session = session
         #: Maybe before it was the session's: then whoever dials says so.
         self.lost = False
-        super().__init__(session.regulate)
+        super().__init__(session.regulate, session._gateway.foreground)
 
-    def data_received(self, data: bytes) -> None:
+    def received(self, data: bytes) -> None:
         self._session.server_data(data)
 
     def eof_received(self) -> None:

@@ -84,7 +84,7 @@ class BackfillSpec(Strict):
     max_active_sessions: Count | None = None
     """It waits while more sessions than this are at work."""
     max_latency: Duration | None = None
-    """It waits while the statements of applications take longer than this through any proxy, on average."""
+    """It waits while one in twenty statements of applications takes longer than this through any proxy."""
     check_sql: StrictStr | None = None
     """It waits while this query does not return true; a text that it returns is the reason."""
     check_url: StrictStr | None = None

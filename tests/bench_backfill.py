@@ -1,6 +1,6 @@
 """`make bench-backfill`: memory and rate of the side worker from the first to the last percent of a large table.
 
-Writes docs/backfill_measured.md and its plot. The server's settings are not durable; the rate is of this machine, what
+Writes a page and its plot. The server's settings are not durable; the rate is of this machine, what
 counts is that it is the same at the end as at the beginning.
 """
 
@@ -161,7 +161,7 @@ memory was between {min(memory):,.1f} and {max(memory):,.1f} MB. {found["left"]}
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=10_000_000)
-    parser.add_argument("--into", type=Path, default=ROOT / "docs")
+    parser.add_argument("--into", type=Path, default=Path())
     arguments = parser.parse_args()
     samples, found = measure(arguments.rows)
     text = report(arguments.rows, samples, found)

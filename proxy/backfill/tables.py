@@ -70,6 +70,12 @@ CREATE TABLE IF NOT EXISTS pgjanus.backfill_workers (
     seen_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX IF NOT EXISTS backfill_workers_of ON pgjanus.backfill_workers (migration, state);
+-- how long applications wait for answers through each proxy
+CREATE UNLOGGED TABLE IF NOT EXISTS pgjanus.backfill_foreground (
+    proxy uuid PRIMARY KEY,
+    latency_ms double precision,
+    seen_at timestamptz NOT NULL
+);
 CREATE TABLE IF NOT EXISTS pgjanus.backfill_controls (
     migration text PRIMARY KEY,
     paused boolean NOT NULL DEFAULT false,

@@ -43,7 +43,9 @@ SELECT (SELECT json_agg(json_build_array(coalesce(nullif(application_name, ''), 
        (SELECT count(*) FROM others WHERE wait_event_type = 'Lock') AS waiting,
        (SELECT count(*) FROM others WHERE state = 'active') AS active,
        (SELECT extract(epoch FROM clock_timestamp() - since) * 1000 FROM open)::float8 AS oldest_ms,
-       (SELECT who FROM open) AS oldest_who"""
+       (SELECT who FROM open) AS oldest_who,
+       (SELECT max(latency_ms) FROM pgjanus.backfill_foreground
+         WHERE seen_at > clock_timestamp() - interval '5 s') AS latency_ms"""
 
 
 class Watch:
@@ -82,6 +84,7 @@ class Watch:
             oldest_ms=row["oldest_ms"] or 0.0,
             oldest_who=row["oldest_who"] or "",
             active=row["active"],
+            latency_ms=row["latency_ms"],
         )
 
     async def _check(self, connection: Connection) -> str | None:

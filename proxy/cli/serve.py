@@ -22,6 +22,7 @@ from proxy.conversation.actions import Tally
 from proxy.dialer import Dialer
 from proxy.encryption import client_context
 from proxy.ends import End
+from proxy.foreground import ForegroundReporter
 from proxy.gateway import Gateway
 from proxy.listener import Entrance, bind, drain, listen
 from proxy.logs import configure_logs
@@ -185,6 +186,10 @@ async def serve(serving: Serving, lifeline: int | None = None) -> None:
         planning = PlanningProcess(plans)
         stack.callback(planning.close)
         gateway = Gateway(dialer, pins, plans, Tally(), serving.file, serving.database, planning.answer, client_tls)
+        if serving.database_url is not None:
+            reporter = ForegroundReporter(serving.database_url, gateway.foreground)
+            reporter.start()
+            stack.push_async_callback(reporter.stop)
         servers = await listen(gateway, serving.listen, Shape.OLD, "--listen")
         if serving.listen_new is not None:
             servers += await listen(gateway, serving.listen_new, Shape.NEW, "--listen-new")

@@ -8,6 +8,7 @@ import pytest
 
 from proxy.backfill.pressure import Cause, Readings, Standby, reasons_to_wait
 from proxy.backfill.throttle import LEAST_ROWS, MOST_ROWS, START_ROWS, BatchSize
+from proxy.foreground import Foreground
 from rules.backfill import LIVE, BackfillSpec, with_changes
 from rules.pace import BackfillSettings
 
@@ -103,3 +104,15 @@ def test_the_size_stays_between_its_ends() -> None:
     assert BatchSize(100, 1).halved().rows == 1
     # One row was taken after a failure: it grows again.
     assert BatchSize(100, 1).after(1, 1).rows == 2
+
+
+def test_the_latency_is_what_19_of_20_answers_kept_to() -> None:
+    foreground = Foreground()
+    assert foreground.take() is None
+    for ms in (*range(1, 20), 5000):
+        foreground.note(ms / 1000)
+    assert foreground.take() == 5000
+    for ms in (*range(1, 21), 5000):
+        foreground.note(ms / 1000)
+    assert foreground.take() == 20
+    assert foreground.take() is None

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,7 +19,7 @@ from aiohttp import web
 from proxy.backfill.progress import Progress, Status
 from proxy.backfill.runner import BackfillResult, run
 from proxy.ports import free_ports
-from tests.conftest import Database
+from tests.conftest import Database, StartProxy
 from tests.standby import standby_of
 from tests.system.test_backfill import value
 from tests.system.test_backfill_ranges import LEFT, table
@@ -175,6 +177,37 @@ def test_a_page_of_the_users_own_is_asked(database: Database) -> None:
             await worker.waits_for("check_url answers with status 404")
             assert value(db, LEFT) == 2000
             answer = (204, "")
+            return await worker.result()
+
+    assert asyncio.run(story()).complete
+
+
+def test_it_waits_while_applications_wait_for_their_answers(database: Database, start_proxy: StartProxy) -> None:
+    db = table(database, 2000, backfill={"max_latency": "20ms"})
+    settings(db, "{}", paused=True)
+    proxy = start_proxy(database)
+    stop = threading.Event()
+
+    def application() -> None:
+        with psycopg.connect(proxy.url(), autocommit=True) as client:
+            while not stop.is_set():
+                client.execute("SELECT pg_sleep(0.05)")
+
+    async def story() -> BackfillResult:
+        worker = Backfill(database)
+        await worker.waits_for("paused by an operator")
+        with ThreadPoolExecutor(1) as pool:
+            client = pool.submit(application)
+            try:
+                measured = "SELECT count(*) FROM pgjanus.backfill_foreground WHERE latency_ms > 50"
+                while not await asyncio.to_thread(value, db, measured):
+                    assert not client.done()
+                settings(db, "{}")
+                await worker.waits_for("statements of applications take")
+                assert value(db, LEFT) == 2000
+            finally:
+                stop.set()
+            client.result()
             return await worker.result()
 
     assert asyncio.run(story()).complete
