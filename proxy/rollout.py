@@ -43,7 +43,7 @@ HOLD_POLL_SECONDS = 0.05
 #: DDL by others is noticed at the latest after this time; at once when it passes through the proxy.
 CATALOG_POLL_SECONDS = 5.0
 _LONGEST_BACKOFF_SECONDS = 2.0
-_FIRST_READING_SECONDS = 30.0
+_READING_SECONDS = 30.0
 
 Log = Callable[[str], None]
 
@@ -265,23 +265,22 @@ class Rollout:
 
     async def _tick(self) -> None:
         assert self._connection is not None
-        # Before anything is served there is no lease to keep, and the first reading is the longest.
-        async with asyncio.timeout(self._lease_s / 2 if self._snapshot is not None else _FIRST_READING_SECONDS):
-            epoch = await self._heartbeat(self._connection)
-            if self._needs_refresh(epoch):
-                changes = self._changes
-                before, closed = self._snapshot, self._closed
-                try:
+        epoch = await self._heartbeat(self._connection)
+        if self._needs_refresh(epoch):
+            changes = self._changes
+            before, closed = self._snapshot, self._closed
+            try:
+                # It may outlast the lease: then managed tables are closed for a while. Cut short, it would never end.
+                async with asyncio.timeout(_READING_SECONDS):
                     await self._refresh(self._connection)
-                except asyncpg.LockNotAvailableError:
-                    # Nothing is lost but time: the epoch stays unacknowledged, and the next turn tries again.
-                    self._log("the catalog cannot be read: somebody's DDL has a table locked")
-                self._changes_read = changes
-                self._wake_waiting()
-                # Acknowledge at once, or say at once who is still at the epoch before.
-                changed = self._snapshot is not before or self._closed != closed
-                if changed or self._lowest_pinned() != self._acknowledged:
-                    await self._heartbeat(self._connection)
+            except asyncpg.LockNotAvailableError:
+                # Nothing is lost but time: the epoch stays unacknowledged, and the next turn tries again.
+                self._log("the catalog cannot be read: somebody's DDL has a table locked")
+            self._changes_read = changes
+            self._wake_waiting()
+            # Acknowledge at once, or say at once who is still at the epoch before.
+            if self._snapshot is not before or self._closed != closed or self._lowest_pinned() != self._acknowledged:
+                await self._heartbeat(self._connection)
 
     def _needs_refresh(self, epoch: int) -> bool:
         return (
@@ -305,19 +304,20 @@ class Rollout:
         acknowledged = self._lowest_pinned()
         now = leases.now()
         behind_since = self._pinned.behind_since
-        epoch = await leases.heartbeat(
-            connection,
-            self._id,
-            self._lease_s,
-            acknowledged,
-            epoch_seen=0 if self._snapshot is None else self._snapshot.epoch,
-            transactions=self._pinned.count,
-            transactions_behind=self._pinned.count_behind,
-            oldest_behind_s=None if behind_since is None else now - behind_since,
-            closed=self._closed if self._snapshot is not None else None,
-        )
-        if epoch is None:
-            return await self._register(connection)
+        async with asyncio.timeout(self._lease_s / 2):
+            epoch = await leases.heartbeat(
+                connection,
+                self._id,
+                self._lease_s,
+                acknowledged,
+                epoch_seen=0 if self._snapshot is None else self._snapshot.epoch,
+                transactions=self._pinned.count,
+                transactions_behind=self._pinned.count_behind,
+                oldest_behind_s=None if behind_since is None else now - behind_since,
+                closed=self._closed if self._snapshot is not None else None,
+            )
+            if epoch is None:
+                return await self._register(connection)
         self._lease_until = now + self._lease_s - self._margin_s
         self._acknowledged = acknowledged
         return epoch

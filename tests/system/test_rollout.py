@@ -454,3 +454,20 @@ async def test_a_table_locked_by_somebodys_ddl_delays_the_catalog_but_costs_neit
         assert "control connection failed" not in lines.text
     finally:
         await rollout.stop()
+
+
+async def test_a_reading_that_takes_longer_than_half_a_lease_is_not_cut_short(database: Database) -> None:
+    """Otherwise a proxy with a large catalog, or on a busy machine, would begin it again and again."""
+    database.connect().execute(USERS)
+    lines = Lines()
+    # The lock is waited for a second.
+    async with rollout_of(database, lease_s=1.0, poll_s=0.1, log=lines) as rollout:
+        ddl = database.connect(autocommit=False)
+        ddl.execute("LOCK TABLE public.users IN ACCESS EXCLUSIVE MODE")
+        database.connect().execute("CREATE TABLE public.fresh (x int DEFAULT 1)")
+        rollout.catalog_changed()
+        await until(lambda: "has a table locked" in lines.text)
+        assert "control connection failed" not in lines.text
+        ddl.rollback()
+        await until(lambda: TableName("public", "fresh") in rollout.snapshot.catalog.relations)
+        await until(rollout.may_serve_managed)
