@@ -76,7 +76,7 @@ class Client:
         self.around, self.shape, self.bypass = around, shape, bypass
         self.name = f"{'bypass' if bypass else shape.value}{number}"
         self._rng = random.Random(f"{seed} {self.name}")
-        self._protocol = self._rng.choice(["simple", "extended", "prepared"])
+        self._protocol = self._rng.choice(["simple", "simple", "extended", "prepared"])
         self._columns = COLUMNS[shape]
         self._mine: list[int] = []
         self._connection: Connection | None = None
@@ -248,7 +248,7 @@ class Client:
 
     def _padding(self) -> str:
         """Now and then a long list of constants, as ORMs write them."""
-        if self._rng.random() > 0.1:
+        if self._rng.random() > (0.25 if self._protocol == "simple" else 0.05):
             return ""
         numbers = ", ".join(map(str, range(100_000, 100_000 + _LONG_STATEMENT_BYTES // 8)))
         return f" AND id NOT IN ({numbers})"

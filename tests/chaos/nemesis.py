@@ -17,7 +17,7 @@ from tests.chaos.scenario import Harm, Scenario
 #: In leases: for its end, and for an operator to get on without the proxy.
 _LONGER_THAN_THE_LEASE = (1.2, 0.3)
 _MORE_ROUNDS = 20
-_LOOKS = 200
+_LOOKS = 1000
 
 
 class Nemesis:
@@ -72,10 +72,12 @@ class Nemesis:
     @asynccontextmanager
     async def _frozen(self, proxy: Proxy) -> AsyncIterator[None]:
         """Stopped in the middle of something, between a look at its lease and what follows from it, say."""
+        at_work = 0
         for _ in range(_LOOKS):
-            if proxy.is_at_work:
+            at_work = at_work + 1 if proxy.is_at_work else 0
+            if at_work > 1:
                 break
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.0005)
         proxy.send(signal.SIGSTOP)
         try:
             yield
