@@ -19,6 +19,7 @@ from proxy.admin import start_admin
 from proxy.cli.common import describe, fail
 from proxy.config import Address, Observing, ProxyFile, ServerUrl, read_address, read_proxy_file, read_server_url
 from proxy.conversation.actions import Tally
+from proxy.database import connect
 from proxy.dialer import Dialer
 from proxy.encryption import client_context
 from proxy.ends import End
@@ -185,7 +186,10 @@ async def serve(serving: Serving, lifeline: int | None = None) -> None:
         plans = PlanCache(plan, limits.plan_cache_bytes, sightings.watch, away_from=LONG_CHARS)
         planning = PlanningProcess(plans)
         stack.callback(planning.close)
-        gateway = Gateway(dialer, pins, plans, Tally(), serving.file, serving.database, planning.answer, client_tls)
+        database = serving.database
+        if database is None and serving.database_url is not None:
+            database = await _default_database(serving.database_url)
+        gateway = Gateway(dialer, pins, plans, Tally(), serving.file, database, planning.answer, client_tls)
         if serving.database_url is not None:
             reporter = ForegroundReporter(serving.database_url, gateway.foreground)
             reporter.start()
@@ -204,13 +208,22 @@ async def serve(serving: Serving, lifeline: int | None = None) -> None:
             listen=_shown(serving.listen),
             listen_new=_shown(serving.listen_new),
             server=str(serving.server.address),
-            database=serving.database,
+            database=database,
             admin=str(serving.admin or "") or None,
         )
         await stop.wait()
         log.info("stopping", sessions=len(gateway.sessions), drain_timeout_s=limits.drain_timeout_s)
         cut = await drain(gateway, servers, limits.drain_timeout_s, at_once)
         log.info("stopped", sessions_cut=cut)
+
+
+async def _default_database(url: str) -> str:
+    """What a URL without a database's name leads to; sessions of all others are none of ours."""
+    connection = await connect(url, "pgjanus proxy")
+    try:
+        return str(await connection.fetchval("SELECT current_database()"))
+    finally:
+        await connection.close()
 
 
 def _shown(entrance: Entrance | None) -> str | None:
