@@ -37,3 +37,6 @@ INSERT INTO items (id, price_cents, sku) VALUES (20, (random() * 0)::int, 'fits'
 
 -- shape: new
 INSERT INTO items (id, price, code) VALUES (20, (random() * 0)::int, 'sku:much too long for it'), (21, (random() * 0)::int, 'sku:x')
+
+-- shape: old
+INSERT INTO users (id, full_name, nick) VALUES (80, left(random()::text, 0), 'much too long for a name of twenty letters') RETURNING *
