@@ -84,8 +84,8 @@ SESSION = (
     Mutant(
         "each message is looked at with the newest snapshot",
         "proxy.conversation.conversation:Conversation._pump_client",
-        "snapshot = state.snapshot or self._pin()",
-        "snapshot = self._pin()",
+        "snapshot = state.snapshot or self._pin(kind)",
+        "snapshot = self._pin(kind)",
         f"{_SNAPSHOTS}test_a_transaction_keeps_its_snapshot_and_the_next_one_gets_the_newest",
     ),
     Mutant(
