@@ -91,7 +91,7 @@ async def empty(operator: Operator, managed: ManagedTable, state: RowState) -> N
         listed = "; ".join(f"{key}: {why}" for key, why in result.bad[:10])
         raise RowsCannotBeConverted(
             f"{len(result.bad)} rows of {managed.relation.table} cannot be converted: {listed}."
-            " Mend them, or abort and correct the expression"
+            " pgjanus.backfill_bad_rows has all of them. Mend them, or abort and correct the expression"
         )
     if result.rows:
         operator.say(f"backfill: {result.rows:,} rows converted in {result.seconds:.1f} s")
