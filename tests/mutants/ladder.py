@@ -188,7 +188,7 @@ LADDER = (
         "rules.ddl.guard:_minds_inserts",
         "return managed.policy.writes is not Writes.OLD",
         "return False",
-        _GUARD.removesuffix("::"),
+        f"{_GUARD}test_heal_completes_an_inserted_row_as_the_phase_writes",
     ),
     Mutant(
         "another trigger has the last word",
@@ -240,13 +240,6 @@ LADDER = (
         "_PRIVILEGED_SETTINGS.items()",
         '{"deadlock_timeout": "50ms"}.items()',
         f"{_BACKFILL}test_users_triggers_do_not_see_the_backfill",
-    ),
-    Mutant(
-        "the worker empties what this phase's writers make",
-        "rules.batches:states_to_empty",
-        " and s is not phase.policy.writes.leaves",
-        "",
-        "tests/rules/test_batches.py::test_the_worker_prepares_every_step_and_never_works_against_the_writers",
     ),
     # Before the start
     Mutant(
