@@ -8,7 +8,9 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import click
 import pytest
@@ -17,7 +19,7 @@ from rules.phases import Strategy
 from tests.chaos.arena import LEASE_S, Arena
 from tests.chaos.bugs import Bug
 from tests.chaos.history import Verdict, run_history
-from tests.chaos.scenario import make_scenario
+from tests.chaos.scenario import Harm, Scenario, make_scenario
 
 _MOST_SHOWN, _LINE = 8, 240
 
@@ -30,6 +32,7 @@ _MOST_SHOWN, _LINE = 8, 240
 @click.option(
     "--bug", type=click.Choice([b.name.lower() for b in Bug]), help="a mistake to plant; ends when it is found"
 )
+@click.option("--harm", type=click.Choice([h.name.lower() for h in Harm]), multiple=True, help="default: all of them")
 @click.option("--server", default="18", show_default=True, help="18, 16 or system-VERSION")
 @click.option("--arenas", default=1, show_default=True, help="servers with three proxies each, side by side")
 @click.option("--lease", default=LEASE_S, show_default=True, help="of the proxies, in seconds")
@@ -41,6 +44,7 @@ def main(
     first: int,
     strategy: str | None,
     bug: str | None,
+    harm: tuple[str, ...],
     server: str,
     arenas: int,
     lease: float,
@@ -53,7 +57,13 @@ def main(
     if planted is not None:
         planted.plant(pytest.MonkeyPatch())
     click.echo(f"seed {seed}, PostgreSQL {server}" + (f", planted: {planted.value}" if planted else ""))
-    run = _Run(seed, first, histories, Strategy(strategy) if strategy else None, moves, planted, verbose)
+    scenario = partial(
+        make_scenario,
+        strategy=Strategy(strategy) if strategy else None,
+        moves=moves,
+        harms=tuple(Harm[h.upper()] for h in harm) or tuple(Harm),
+    )
+    run = _Run(scenario, seed, range(first, first + histories), planted, verbose)
     started = time.monotonic()
     with suppress(asyncio.CancelledError):
         asyncio.run(run.everything(server, arenas, lease))
@@ -71,10 +81,10 @@ class _Run:
     """Takes the numbers of histories from one row, in as many arenas as there are."""
 
     def __init__(
-        self, seed: str, first: int, count: int, strategy: Strategy | None, moves: int, bug: Bug | None, verbose: bool
+        self, scenario: Callable[[str], Scenario], seed: str, numbers: range, bug: Bug | None, verbose: bool
     ) -> None:
-        self._seed, self._strategy, self._moves, self._bug, self._verbose = seed, strategy, moves, bug, verbose
-        self._numbers = iter(range(first, first + count))
+        self._scenario, self._seed, self._bug, self._verbose = scenario, seed, bug, verbose
+        self._numbers = iter(numbers)
         self.bad: list[Verdict] = []
         self.done = self.statements = self.reads = 0
         self.errors: Counter[str] = Counter()
@@ -91,8 +101,7 @@ class _Run:
     async def _fill(self, server: str, lease_s: float) -> None:
         async with Arena(server, self._bug, lease_s) as arena:
             for number in self._numbers:
-                scenario = make_scenario(f"{self._seed}-{number}", self._strategy, moves=self._moves)
-                verdict = await run_history(arena, scenario)
+                verdict = await run_history(arena, self._scenario(f"{self._seed}-{number}"))
                 self._count(verdict)
                 if verdict.violations:
                     self._show(verdict)
