@@ -187,6 +187,17 @@ class ClientTls(BaseModel):
         return self
 
 
+class Auth(BaseModel):
+    """Where stored secrets are found, for logins that have to end at the proxy. PgBouncer's words and formats."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: userlist.txt; read instead of asking the database.
+    auth_file: Path | None = None
+    #: With the user as $1; the second column of its row is the secret. Asked over the control connection.
+    auth_query: str = "SELECT usename, passwd FROM pg_catalog.pg_shadow WHERE usename = $1"
+
+
 class Observing(BaseModel):
     """What is kept of the statements that are sent while a migration is in its first phase."""
 
@@ -221,6 +232,7 @@ class ProxyFile(BaseModel):
 
     clients: tuple[ClientMatch, ...] = ()
     client_tls: ClientTls = ClientTls()
+    auth: Auth = Auth()
     limits: Limits = Limits()
     observe: Observing = Observing()
     lease: Lease = Lease()

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
+
+import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from proxy.config import ClientTls, ServerTls, TlsMode
 from proxy.errors import SettingsError
 from proxy.wire.tls import ALPN, TlsStream
+
+log = structlog.get_logger(__name__)
 
 #: Called once: None if the connection is encrypted now, else why it is not.
 OnHandshake = Callable[[TlsStream, OSError | None], None]
@@ -29,6 +36,9 @@ class TlsTransport(asyncio.Protocol):
         self._transport, self._protocol, self._stream = transport, protocol, stream
         self._shaken: OnHandshake | None = shaken
         transport.set_protocol(self)
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._protocol = cast(asyncio.Protocol, protocol)
 
     def begin(self, received: bytes = b"") -> None:
         """Start the handshake, with what has come of it already."""
@@ -128,6 +138,23 @@ class TlsTransport(asyncio.Protocol):
             shaken(self._stream, error)
 
 
+def client_handshake(refuse: Callable[[], None] | None) -> OnHandshake:
+    """What comes of a client's handshake.
+
+    Args:
+        refuse: ends the connection; given for a client that began with TLS, which has to say in it what it speaks.
+    """
+
+    def shaken(stream: TlsStream, error: OSError | None) -> None:
+        if error is not None:
+            log.warning("client_tls_failed", reason=reason(error))
+        elif refuse is not None and stream.alpn != ALPN:
+            log.warning("client_tls_failed", reason=f"it begins with TLS and does not offer ALPN protocol {ALPN!r}")
+            refuse()
+
+    return shaken
+
+
 def client_context(settings: ClientTls) -> ssl.SSLContext | None:
     """For connections of clients to the proxy; None if they are not to be encrypted.
 
@@ -163,6 +190,20 @@ def server_context(settings: ServerTls) -> ssl.SSLContext | None:
     if settings.sslcert is not None:
         _load_certificate(context, settings.sslcert, settings.sslkey, "sslcert")
     return _usual(context)
+
+
+def certificate_hash(file: Path) -> bytes:
+    """What a login is bound to (RFC 5929, tls-server-end-point): a hash of the first certificate in the file."""
+    certificate = x509.load_pem_x509_certificate(file.read_bytes())
+    algorithm = certificate.signature_hash_algorithm
+    if algorithm is None or algorithm.name in ("md5", "sha1"):
+        algorithm = SHA256()
+    return certificate.fingerprint(algorithm)
+
+
+def private_hash(file: Path) -> bytes:
+    """A secret that all processes with this key have in common, and nobody else knows."""
+    return hashlib.sha256(b"pgjanus mock secrets" + file.read_bytes()).digest()
 
 
 def _usual(context: ssl.SSLContext) -> ssl.SSLContext:

@@ -42,6 +42,15 @@ class End(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, layer)
         layer.begin(received)
 
+    def hand_over(self, protocol: asyncio.Protocol) -> None:
+        """Let another protocol, or this one again, have what comes from now on."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.set_protocol(protocol)
+
+    @property
+    def is_encrypted(self) -> bool:
+        return isinstance(self.transport, TlsTransport)
+
     def pause_writing(self) -> None:
         self.blocked = True
         self._changed()

@@ -3,6 +3,7 @@
 PgjanusError (rules.errors)
 ├── SettingsError        a setting or the settings file is wrong
 ├── ListenError          an address cannot be listened on
+├── SecretsUnavailable   it cannot be found out what is stored of a user
 └── ServerUnreachable    PostgreSQL does not accept connections
 """
 
@@ -17,6 +18,10 @@ class SettingsError(PgjanusError):
 
 class ListenError(PgjanusError):
     """An address cannot be listened on; names the address and the option."""
+
+
+class SecretsUnavailable(PgjanusError):
+    """The database does not say what it stores of a user; names the reason."""
 
 
 class ServerUnreachable(PgjanusError):

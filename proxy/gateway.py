@@ -6,15 +6,24 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from proxy.config import ProxyFile
 from proxy.conversation.actions import Tally
-from proxy.conversation.opening import Encryption
+from proxy.conversation.conversation import Conversation
+from proxy.conversation.judge import Judge
+from proxy.conversation.opening import Encryption, requested_shape
+from proxy.conversation.settings import Settings
 from proxy.conversation.statements import Planner, Question, Verdict
 from proxy.dialer import Dialer
 from proxy.foreground import Foreground
+from proxy.login import Ending
 from proxy.pins import Pins
+from proxy.wire.startup import StartupMessage
+from rules.migration import Client
+from rules.phases import Shape
+
+_NOT_REPLICATION: Final = {"", "false", "off", "no", "0", "f", "n"}
 
 
 class AnySession(Protocol):
@@ -41,6 +50,8 @@ class Gateway:
     ask: Callable[[Question], Awaitable[Verdict]] | None = None
     #: For clients that ask for encryption; None if they are told no.
     client_tls: ssl.SSLContext | None = None
+    #: For logins that cannot be passed on, where both sides are encrypted; None if all are.
+    ending: Ending | None = None
     sessions: set[AnySession] = field(default_factory=set)
     opened: int = 0
     unreachable: int = 0
@@ -54,3 +65,22 @@ class Gateway:
         if self.client_tls is None:
             return Encryption.NONE
         return Encryption.REQUIRED if self.file.client_tls.sslmode.requires else Encryption.OFFERED
+
+    def converse(self, startup: StartupMessage, shape: Shape) -> Conversation | None:
+        """None for what is relayed as raw bytes: other databases, replication, other protocols.
+
+        Args:
+            shape: the listener's; the client or the settings file may say otherwise.
+
+        Raises:
+            UnknownShape: the client asks for one that there is not.
+        """
+        parameters = startup.parameters
+        if startup.version[0] != 3 or parameters.get("replication", "").lower() not in _NOT_REPLICATION:
+            return None
+        user, database, application = startup.user, startup.database, startup.application
+        shape = requested_shape(parameters) or self.file.shape_for(user, database, application) or shape
+        if self.database is not None and database != self.database:
+            return None
+        judge = Judge(self.pins, self.planner, Settings(Client(shape), user, application))
+        return Conversation(self.pins, judge, self.tally, buffer_limit=self.file.limits.buffer_limit_bytes)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from enum import Enum, auto
-from functools import partial
 from typing import Final, assert_never
 
 import structlog
 
 from proxy.conversation.actions import Action, Ask, Dismiss, Hold, Refused, ToClient, ToServer
 from proxy.conversation.conversation import Conversation
-from proxy.conversation.judge import Judge
 from proxy.conversation.opening import (
     Answer,
     Begin,
@@ -20,26 +18,23 @@ from proxy.conversation.opening import (
     Opening,
     Reject,
     UnknownShape,
-    requested_shape,
 )
-from proxy.conversation.settings import Settings
 from proxy.conversation.statements import Question
 from proxy.dialer import keep_alive
-from proxy.encryption import reason
+from proxy.encryption import client_handshake
 from proxy.ends import End, TimedEnd
 from proxy.errors import ServerUnreachable
 from proxy.gateway import Gateway
+from proxy.login import LoginFailed, log_in
 from proxy.wire.messages import ADMIN_SHUTDOWN, CANNOT_CONNECT_NOW, CONNECTION_FAILURE, error_response, message
 from proxy.wire.startup import CancelRequest, StartupMessage
-from proxy.wire.tls import ALPN, TlsStream
-from rules.migration import Client
+from proxy.wire.tls import TlsStream
 from rules.phases import Shape
 
 #: What is read and thrown away for a client that is gone, before the server connection is cut.
 _ORPHAN_BYTES: Final = 1 << 20
 _TERMINATE: Final = message(b"X", b"")
 _INTERNAL_ERROR: Final = "XX000"
-_NOT_REPLICATION: Final = {"", "false", "off", "no", "0", "f", "n"}
 
 log = structlog.get_logger(__name__)
 
@@ -89,10 +84,6 @@ class _ServerSide(TimedEnd):
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
         self._session.server_lost(self)
-
-
-def _call_soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
-    loop.call_soon(call)
 
 
 class Session:
@@ -212,7 +203,8 @@ class Session:
                     self._client.read(False)
                     try:
                         if isinstance(first, StartupMessage):
-                            self._conversation = self._converse_as(first)
+                            self._who = first.who
+                            self._conversation = self._gateway.converse(first, self._shape)
                     except UnknownShape as error:
                         self._close_client(error.response)
                         return
@@ -221,32 +213,10 @@ class Session:
     def _encrypt(self, event: Encrypt) -> None:
         context = self._gateway.client_tls
         assert context is not None, "only then is it offered"
-
-        def shaken(stream: TlsStream, error: OSError | None) -> None:
-            if error is not None:
-                log.warning("client_tls_failed", reason=reason(error))
-            elif event.direct and stream.alpn != ALPN:
-                log.warning("client_tls_failed", reason=f"it begins with TLS and does not offer ALPN protocol {ALPN!r}")
-                self._close_client()
-
         if event.answer:
             self._client.write(event.answer)
+        shaken = client_handshake(self._close_client if event.direct else None)
         self._client.encrypt(TlsStream(context, server_side=True), shaken, event.received)
-
-    def _converse_as(self, startup: StartupMessage) -> Conversation | None:
-        """None for what is relayed as raw bytes: other databases, replication, other protocols."""
-        parameters, gateway = startup.parameters, self._gateway
-        user = parameters.get("user", "")
-        database = parameters.get("database") or user
-        application = parameters.get("application_name", "")
-        self._who = {"user": user, "database": database, "application_name": application}
-        if startup.version[0] != 3 or parameters.get("replication", "").lower() not in _NOT_REPLICATION:
-            return None
-        shape = requested_shape(parameters) or gateway.file.shape_for(user, database, application) or self._shape
-        if gateway.database is not None and database != gateway.database:
-            return None
-        judge = Judge(gateway.pins, gateway.planner, Settings(Client(shape), user, application))
-        return Conversation(gateway.pins, judge, gateway.tally, buffer_limit=gateway.file.limits.buffer_limit_bytes)
 
     async def _dial(self, first: StartupMessage | CancelRequest, rest: bytes) -> None:
         try:
@@ -258,8 +228,27 @@ class Session:
             answer = error_response("FATAL", CONNECTION_FAILURE, f"pgjanus: {error}", hint=hint)
             self._close_client(answer if isinstance(first, StartupMessage) else b"")
             return
+        else:
+            await self._begin(server, first, rest)
         finally:
             self._dialing = None
+
+    async def _begin(self, server: _ServerSide, first: StartupMessage | CancelRequest, rest: bytes) -> None:
+        said = b""
+        if server.is_encrypted and isinstance(first, StartupMessage):
+            try:
+                async with asyncio.timeout(self._gateway.file.limits.startup_timeout_s):
+                    rest, said = await log_in(self._client, server, first, rest, self._gateway.ending)
+            except (LoginFailed, ConnectionError, TimeoutError) as error:
+                log.warning("login_failed", reason=str(error) or "it took too long", **self._who)
+                self._close_client(error.answer if isinstance(error, LoginFailed) else b"")
+                server.abort()
+                return
+            except asyncio.CancelledError:
+                server.abort()
+                raise
+        else:
+            server.write(first.packet)
         self._server, self._server_gone = server, False
         if server.lost:
             self.server_lost(server)
@@ -268,8 +257,9 @@ class Session:
             server.abort()
             return
         self._progress = _Progress.RELAYING
-        server.write(first.packet)
         self.regulate()
+        if said:
+            self.server_data(said)
         if rest:
             self.client_data(rest)
 
@@ -280,6 +270,10 @@ class Session:
             self._perform(receive(data))
         except Exception:
             self._fail()
+
+    def _wake(self) -> None:
+        # Not at once: whoever lets go is in the middle of something.
+        asyncio.get_running_loop().call_soon(self._resume)
 
     def _resume(self) -> None:
         if self._progress is not _Progress.RELAYING or self._conversation is None or self._client_gone:
@@ -308,8 +302,7 @@ class Session:
                     assert self._server is not None
                     self._server.write(data)
                 case Hold(process):
-                    loop = asyncio.get_running_loop()
-                    self._gateway.pins.when_released(partial(_call_soon, loop, self._resume), process)
+                    self._gateway.pins.when_released(self._wake, process)
                 case Ask(question):
                     self._asking = asyncio.get_running_loop().create_task(self._ask(question))
                 case Dismiss(reason):

@@ -17,15 +17,25 @@ import uvloop
 
 from proxy.admin import start_admin
 from proxy.cli.common import describe, fail
-from proxy.config import Address, Observing, ProxyFile, ServerUrl, read_address, read_proxy_file, read_server_url
+from proxy.config import (
+    Address,
+    Observing,
+    ProxyFile,
+    ServerUrl,
+    TlsMode,
+    read_address,
+    read_proxy_file,
+    read_server_url,
+)
 from proxy.conversation.actions import Tally
 from proxy.database import connect
 from proxy.dialer import Dialer
-from proxy.encryption import client_context
+from proxy.encryption import certificate_hash, client_context, private_hash
 from proxy.ends import End
 from proxy.foreground import ForegroundReporter
 from proxy.gateway import Gateway
 from proxy.listener import Entrance, bind, drain, listen
+from proxy.login import Ending
 from proxy.logs import configure_logs
 from proxy.metrics import Metrics
 from proxy.observe.recorder import Recorder
@@ -34,6 +44,7 @@ from proxy.pins import FixedPins, Pins
 from proxy.planning.process import LONG_CHARS, PlanningProcess
 from proxy.plans import PlanCache
 from proxy.rollout import Rollout
+from proxy.stored_secrets import SecretsInFile, SecretsOfDatabase
 from proxy.workers import EXIT_REFUSED, supervise
 from rules.catalog import Catalog
 from rules.phases import Shape
@@ -194,6 +205,7 @@ async def serve(serving: Serving, lifeline: int | None = None) -> None:
             reporter = ForegroundReporter(serving.database_url, gateway.foreground)
             reporter.start()
             stack.push_async_callback(reporter.stop)
+        gateway.ending = _ending(serving, stack)
         servers = await listen(gateway, serving.listen, Shape.OLD, "--listen")
         if serving.listen_new is not None:
             servers += await listen(gateway, serving.listen_new, Shape.NEW, "--listen-new")
@@ -224,6 +236,21 @@ async def _default_database(url: str) -> str:
         return str(await connection.fetchval("SELECT current_database()"))
     finally:
         await connection.close()
+
+
+def _ending(serving: Serving, stack: AsyncExitStack) -> Ending | None:
+    """None if every login is passed on: one side is not encrypted, or nobody says what is stored of a user."""
+    tls, auth = serving.file.client_tls, serving.file.auth
+    if tls.cert_file is None or TlsMode.DISABLE in (tls.sslmode, serving.server.tls.sslmode):
+        return None
+    mock_key = private_hash(tls.key_file or tls.cert_file)
+    if auth.auth_file is not None:
+        return Ending(SecretsInFile(auth.auth_file).find, certificate_hash(tls.cert_file), mock_key)
+    if serving.database_url is None:
+        return None
+    stored = SecretsOfDatabase(serving.database_url, auth.auth_query)
+    stack.push_async_callback(stored.close)
+    return Ending(stored.find, certificate_hash(tls.cert_file), mock_key)
 
 
 def _shown(entrance: Entrance | None) -> str | None:

@@ -44,6 +44,23 @@ class StartupMessage:
     version: tuple[int, int]
     parameters: Mapping[str, str]
 
+    @property
+    def user(self) -> str:
+        return self.parameters.get("user", "")
+
+    @property
+    def database(self) -> str:
+        return self.parameters.get("database") or self.user
+
+    @property
+    def application(self) -> str:
+        return self.parameters.get("application_name", "")
+
+    @property
+    def who(self) -> dict[str, str]:
+        """For the log."""
+        return {"user": self.user, "database": self.database, "application_name": self.application}
+
 
 StartupPacket = SSLRequest | GSSENCRequest | CancelRequest | StartupMessage
 

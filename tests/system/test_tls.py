@@ -35,6 +35,7 @@ class Certificates:
         self.ca = self._authority(folder, "ca")
         self.stranger = self._authority(folder, "stranger")
         self.proxy = self._issue(self.ca[0], folder, "proxy", "localhost", "127.0.0.1")
+        self.server = self._issue(self.ca[0], folder, "server", "127.0.0.1")
         self.elsewhere = self._issue(self.ca[0], folder, "elsewhere", "example.org")
         self.client = self._issue(self.ca[0], folder, "client", "ada@example.org")
         self.strange_client = self._issue(self.stranger[0], folder, "strange", "eve@example.org")

@@ -1,0 +1,70 @@
+"""Where the secrets of users are found that PostgreSQL stores: asked of the database, or in a file like PgBouncer's."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+
+from proxy.database import Connection, connect
+from proxy.errors import SecretsUnavailable, SettingsError
+from proxy.wire.scram import Secret
+
+#: `"user" "secret"`, a quote within doubled; what follows is ignored.
+_LINE: Final = re.compile(r'"((?:[^"]|"")*)"\s+"((?:[^"]|"")*)"')
+
+
+class SecretsInFile:
+    """userlist.txt.
+
+    Raises:
+        SettingsError: it cannot be read, or a line is none.
+    """
+
+    def __init__(self, file: Path) -> None:
+        try:
+            lines = file.read_text().splitlines()
+        except OSError as error:
+            raise SettingsError(f"auth.auth_file: {file}: {error.strerror}") from error
+        self._secrets: dict[str, Secret | None] = {}
+        for number, line in enumerate(lines, 1):
+            if not line.strip() or line.lstrip().startswith(";"):
+                continue
+            found = _LINE.match(line.strip())
+            if found is None:
+                raise SettingsError(f'auth.auth_file: {file}:{number}: not of the form "user" "secret"')
+            name, text = (word.replace('""', '"') for word in found.groups())
+            self._secrets[name] = Secret.read(text)
+
+    async def find(self, user: str) -> Secret | None:
+        return self._secrets.get(user)
+
+
+class SecretsOfDatabase:
+    """Asked anew at each login, over one connection that is opened when it is needed."""
+
+    def __init__(self, database_url: str, query: str) -> None:
+        self._database_url, self._query = database_url, query
+        self._connection: Connection | None = None
+        self._alone = asyncio.Lock()
+
+    async def find(self, user: str) -> Secret | None:
+        """
+        Raises:
+            SecretsUnavailable: the database does not say.
+        """
+        try:
+            async with self._alone:
+                if self._connection is None or self._connection.is_closed():
+                    self._connection = await connect(self._database_url)
+                row = await self._connection.fetchrow(self._query, user)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            raise SecretsUnavailable(f"auth.auth_query: {error}") from error
+        return Secret.read(row[1]) if row is not None and isinstance(row[1], str) else None
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            await self._connection.close()
