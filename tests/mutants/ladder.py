@@ -78,9 +78,9 @@ LADDER = (
     ),
     Mutant(
         "a lock is waited for as long as it takes",
-        "proxy.ladder.operator:Operator.attempt",
-        "lock_timeout = {LOCK_TIMEOUT_MS}",
-        "lock_timeout = 9000",
+        "rules.ddl.locking:at_once",
+        "SET LOCAL statement_timeout = {ALL_LOCKS_TIMEOUT_MS}",
+        "SET LOCAL lock_timeout = 9000",
         f"{_LADDER}test_writers_get_through_while_an_operator_waits_for_the_lock",
     ),
     Mutant(
