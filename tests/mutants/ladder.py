@@ -134,9 +134,9 @@ LADDER = (
     ),
     Mutant(
         "privileges on a column do not reach the new ones",
-        "proxy.ladder.lowest:expand_table",
-        "grants = await column_grants(connection, managed.migration, managed.relation)",
-        "grants = ()",
+        "proxy.ladder.grants:_wanted",
+        "return (*found, *",
+        "return tuple(",
         f"{_LADDER}test_column_grants_reach_the_new_columns",
     ),
     # Indexes
