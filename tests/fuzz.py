@@ -173,7 +173,7 @@ def _different(policy: str, sql: str, direct: Transcript, managed: Transcript) -
     answer, ours = direct[0][1], managed[0][1]
     if answer.sqlstate == ours.sqlstate == _GROUPING_ERROR and answer.position is None:
         return ""
-    if policy == "both_new-old" and _LEFT_TO_THE_GUARD.search(f"{sql} {ours.message}"):
+    if policy in ("both_new-old", "new_new-old") and _LEFT_TO_THE_GUARD.search(f"{sql} {ours.message}"):
         return ""
     return "\n".join(differences(direct, managed))
 

@@ -141,6 +141,10 @@ class Analyser(FromItems):
             for item in body.get("content", []):
                 self._group_item(item, level, outputs, ctes)
             return
+        if kind == "RowExpr" and body.get("row_format") == "COERCE_IMPLICIT_CAST":
+            for item in body.get("args", []):  # `(a, b)` is taken apart, unlike `ROW(a, b)`
+                self._group_item(item, level, outputs, ctes)
+            return
         name = bare_name(clause)
         places = [i for i, o in enumerate(outputs) if o and o[0] == name]
         if name is not None and places:

@@ -258,3 +258,20 @@ SELECT id FROM items WHERE price = $1
 
 -- shape: new
 SELECT s.price, s.code FROM (SELECT i.*, 1 AS one FROM items i) s ORDER BY s.id
+
+SELECT u.id, (SELECT count(*) FROM (SELECT o.note AS age, o.id FROM orders o GROUP BY GROUPING SETS ((age, o.id), ())) x WHERE x.id > u.id) FROM users u ORDER BY 1
+
+-- shape: new
+SELECT u.id FROM users u WHERE EXISTS (SELECT o.note AS first_name FROM orders o WHERE o.user_id = u.id GROUP BY (first_name, o.id)) ORDER BY 1
+
+-- shape: old
+SELECT u.id FROM users u WHERE EXISTS (SELECT o.note AS full_name FROM orders o WHERE o.user_id = u.id GROUP BY ROLLUP ((full_name, o.id), full_name)) ORDER BY 1
+
+-- shape: old
+SELECT u.id FROM users u WHERE EXISTS (SELECT o.note AS full_name FROM orders o WHERE o.user_id = u.id GROUP BY ROW(full_name, o.id)) ORDER BY 1
+
+-- shape: new
+UPDATE users SET age = 1 FROM items x WHERE x.id = users.id AND EXISTS (SELECT note first_name, 0.05 FROM items JOIN (SELECT note FROM orders) n ON code = note GROUP BY GROUPING SETS (("first_name", price), ())) RETURNING nick
+
+-- shape: old
+SELECT u.id FROM users u WHERE EXISTS (SELECT o.note AS full_name FROM items i JOIN orders o ON i.id = o.id GROUP BY (full_name, i.sku)) ORDER BY 1
