@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from proxy.gateway import Gateway
-from proxy.plans import PlanCache
+from proxy.planning.plans import PlanCache
+from proxy.relay.gateway import Gateway
 
 
 class DataPathCollector(Collector):

@@ -13,9 +13,9 @@ from proxy.backfill.session import Session, find_key, load_equality, open_sessio
 from proxy.backfill.sqlstate import belongs_to_a_row
 from proxy.backfill.throttle import BatchSize
 from proxy.backfill.walk import BadRow, Cursor, Met, Step, walk
+from proxy.control.installation import require_installed
+from proxy.control.registry import read_managed_table
 from proxy.database import Connection
-from proxy.installation import require_installed
-from proxy.registry import read_managed_table
 from rules.batches import Equality, Key, chunk_sql, plain_next_key_sql, repair_sql, values_sql
 from rules.errors import PgjanusError
 from rules.migration import ManagedTable

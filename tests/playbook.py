@@ -20,17 +20,17 @@ from urllib.parse import urlsplit
 import pytest
 import uvloop
 
-import proxy.session
+import proxy.relay.session
 from proxy.config import Address, ProxyFile, ServerTls
 from proxy.conversation.actions import Action, Tally, ToClient, ToServer
 from proxy.conversation.conversation import Conversation
-from proxy.dialer import Dialer
-from proxy.encryption import client_context
-from proxy.gateway import Gateway
-from proxy.listener import listen
-from proxy.pins import Pins, ServerProcess
+from proxy.conversation.pins import Pins, ServerProcess
+from proxy.planning.plans import PlanCache, RawPlanner
 from proxy.planning.process import PlanningProcess
-from proxy.plans import PlanCache, RawPlanner
+from proxy.relay.dialer import Dialer
+from proxy.relay.encryption import client_context
+from proxy.relay.gateway import Gateway
+from proxy.relay.listener import listen
 from proxy.wire.messages import ErrorFields, message
 from rules.catalog import Catalog, Relation, TableName
 from rules.migration import Client, ManagedTable, Migration
@@ -248,7 +248,7 @@ def local_proxy(
     """`away_from`: texts of that many characters are planned by `rules.planner`, in a process of its own."""
     with pytest.MonkeyPatch.context() as patch:
         if sliced:
-            patch.setattr(proxy.session, "Conversation", SlicedConversation)
+            patch.setattr(proxy.relay.session, "Conversation", SlicedConversation)
         running = LocalProxy(
             server_port, pins or OrderedPins(), planner or Scripted(), file or ProxyFile(), database, away_from
         )

@@ -27,10 +27,10 @@ import click
 import psycopg
 from psycopg import pq
 
+from proxy.control.installation import install
+from proxy.control.registry import CHANNEL
 from proxy.database import connect
 from proxy.embedded import NOT_DURABLE, EmbeddedPostgres, PostgresServer
-from proxy.installation import install
-from proxy.registry import CHANNEL
 from rules.catalog import Relation, TableName
 from rules.changes import quote_identifier, quote_literal
 from rules.ddl import statements as ddl

@@ -9,8 +9,8 @@ from proxy.admin.metrics import metrics
 from proxy.admin.state import GATEWAY, METRICS
 from proxy.config import Address
 from proxy.errors import ListenError
-from proxy.gateway import Gateway
 from proxy.metrics import Metrics
+from proxy.relay.gateway import Gateway
 
 ROUTES = (("/metrics", metrics), ("/healthz", healthz), ("/readyz", readyz))
 

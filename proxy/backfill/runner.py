@@ -17,9 +17,9 @@ from proxy.backfill.session import Session, find_key, open_session
 from proxy.backfill.sqlstate import is_disconnect
 from proxy.backfill.throttle import START_ROWS
 from proxy.backfill.worker import OnProgress, StateResult, empty_state
+from proxy.control.installation import require_installed
+from proxy.control.registry import CHANNEL, read_epoch, read_managed_table, read_migration, read_state
 from proxy.database import Connection
-from proxy.installation import require_installed
-from proxy.registry import CHANNEL, read_epoch, read_managed_table, read_migration, read_state
 from rules.batches import count_sql, sample_sql, states_to_empty
 from rules.errors import PgjanusError
 from rules.phases import RowState

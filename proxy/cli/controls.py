@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from proxy.backfill.controls import change_controls
 from proxy.backfill.report import read_backfills
 from proxy.cli import common
+from proxy.control.installation import require_installed
+from proxy.control.registry import read_migration
 from proxy.database import connect
-from proxy.installation import require_installed
-from proxy.registry import read_migration
 from rules.backfill import LIVE, BackfillSpec
 from rules.explanations import problems_in
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from proxy import registry
 from proxy.cli.common import database_url_option, json_option, print_json, run
 from proxy.cli.forecasts import Line, page, summary
+from proxy.control import registry
+from proxy.control.installation import require_installed
+from proxy.control.registry import MigrationRow
 from proxy.database import connect
-from proxy.installation import require_installed
 from proxy.observe import store
 from proxy.observe.store import Observed
-from proxy.registry import MigrationRow
 
 _SENDERS_SHOWN = 3
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from proxy import registry
 from proxy.cli.common import database_url_option, json_option, print_json, run
+from proxy.control import registry
+from proxy.control.installation import is_installed
 from proxy.database import Connection, connect, load_relation, server_version
-from proxy.installation import is_installed
 from proxy.ladder.grants import column_grants
 from proxy.ladder.indexes import find_transition
 from proxy.ladder.operator import LadderError

@@ -27,24 +27,24 @@ from proxy.config import (
     read_proxy_file,
     read_server_url,
 )
+from proxy.control.rollout import Rollout
 from proxy.conversation.actions import Tally
+from proxy.conversation.pins import FixedPins, Pins
 from proxy.database import connect
-from proxy.dialer import Dialer
-from proxy.encryption import certificate_hash, client_context, private_hash
-from proxy.ends import End
 from proxy.foreground import ForegroundReporter
-from proxy.gateway import Gateway
-from proxy.listener import Entrance, bind, drain, listen
-from proxy.login import Ending
 from proxy.logs import configure_logs
 from proxy.metrics import Metrics
 from proxy.observe.recorder import Recorder
 from proxy.observe.sightings import Sightings
-from proxy.pins import FixedPins, Pins
+from proxy.planning.plans import PlanCache
 from proxy.planning.process import LONG_CHARS, PlanningProcess
-from proxy.plans import PlanCache
-from proxy.rollout import Rollout
-from proxy.stored_secrets import SecretsInFile, SecretsOfDatabase
+from proxy.relay.dialer import Dialer
+from proxy.relay.encryption import certificate_hash, client_context, private_hash
+from proxy.relay.ends import End
+from proxy.relay.gateway import Gateway
+from proxy.relay.listener import Entrance, bind, drain, listen
+from proxy.relay.login import Ending
+from proxy.relay.stored_secrets import SecretsInFile, SecretsOfDatabase
 from proxy.workers import EXIT_REFUSED, supervise
 from rules.catalog import Catalog
 from rules.phases import Shape

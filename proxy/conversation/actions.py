@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from proxy.conversation.pins import ServerProcess
 from proxy.conversation.statements import Question
-from proxy.pins import ServerProcess
 from rules.errors import Refusal
 
 

@@ -8,10 +8,10 @@ from proxy.conversation.actions import Action, Ask, Dismiss, Hold, Tally, ToClie
 from proxy.conversation.answers import Answers
 from proxy.conversation.judge import Judge
 from proxy.conversation.ledger import LEDGER_LIMIT
+from proxy.conversation.pins import Pins
 from proxy.conversation.requests import Requests
 from proxy.conversation.state import State
 from proxy.conversation.statements import Question, Unplanned, Verdict
-from proxy.pins import Pins
 from proxy.wire.framing import Framer
 from proxy.wire.messages import Query
 from rules.snapshot import Snapshot

@@ -6,6 +6,7 @@ from typing import Final
 
 from pglast.parser import ParseError
 
+from proxy.conversation.pins import Pins
 from proxy.conversation.settings import Settings
 from proxy.conversation.statements import (
     UNCONCERNED,
@@ -22,7 +23,6 @@ from proxy.conversation.statements import (
     may_move_path,
     temporary_names,
 )
-from proxy.pins import Pins
 from proxy.wire.encodings import Undecodable, decode, encode
 from proxy.wire.messages import CANNOT_CONNECT_NOW, PROGRAM_LIMIT_EXCEEDED
 from rules.commands import Command, read_commands

@@ -5,8 +5,8 @@ from __future__ import annotations
 from proxy.conversation.actions import Action, Tally
 from proxy.conversation.judge import Judge
 from proxy.conversation.ledger import Ledger
+from proxy.conversation.pins import Pins, ServerProcess
 from proxy.conversation.statements import Bound, Statement
-from proxy.pins import Pins, ServerProcess
 from rules.snapshot import Snapshot
 
 

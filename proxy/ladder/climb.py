@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from proxy import registry
+from proxy.control import registry
+from proxy.control.registry import MigrationRow, did_you_mean
 from proxy.database import Connection, load_relation
 from proxy.ladder.attributes import constraining, ensure_attributes
 from proxy.ladder.contract import contract
@@ -21,7 +22,6 @@ from proxy.ladder.lowest import expand_table, forget, managed_table, serve_new_a
 from proxy.ladder.operator import LadderError, NotAcknowledged, Operator
 from proxy.ladder.outlook import warn_of_refusals
 from proxy.preflight import preflight
-from proxy.registry import MigrationRow, did_you_mean
 from proxy.verify import verify
 from rules.ddl.statements import (
     Statement,

@@ -14,12 +14,12 @@ import random
 import time
 from collections.abc import Sequence
 
-from proxy import registry
+from proxy.control import registry
+from proxy.control.registry import MigrationRow
 from proxy.database import Connection
 from proxy.ladder.dependants import not_null_names
 from proxy.ladder.operator import LadderError, NotAcknowledged, Operator, TableIsBusy
 from proxy.ladder.partitions import name_parts
-from proxy.registry import MigrationRow
 from rules.ddl.attributes import final_names, name_new
 from rules.ddl.copying import copying_drop
 from rules.ddl.guard import guard_drop

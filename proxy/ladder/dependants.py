@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from proxy.control.registry import RelaxedNotNull, save_relaxed
 from proxy.database import Connection
 from proxy.ladder.operator import LadderError, Operator
-from proxy.registry import RelaxedNotNull, save_relaxed
 from rules.catalog import TableName
 from rules.changes import quote_identifier
 from rules.ddl.guard import TRIGGER_PREFIX

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from proxy import registry
+from proxy.control import registry
+from proxy.control.registry import MigrationRow
 from proxy.database import Connection
 from proxy.ladder.grants import column_grants, copy_grants
 from proxy.ladder.indexes import ensure_indexes, plan_indexes
 from proxy.ladder.operator import LadderError, Operator
-from proxy.registry import MigrationRow
 from rules.ddl.copying import copying_ddl, copying_drop
 from rules.ddl.guard import guard_ddl, guard_drop
 from rules.ddl.statements import Statement, collapse, expand

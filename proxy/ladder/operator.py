@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from proxy import fencing, leases
+from proxy.control import fencing, leases
+from proxy.control.fencing import StaleSession
+from proxy.control.installation import LOCK_CLASS, OPERATOR_LOCK, install
+from proxy.control.leases import ProxyRow
 from proxy.database import Connection, connect
-from proxy.fencing import StaleSession
-from proxy.installation import LOCK_CLASS, OPERATOR_LOCK, install
 from proxy.ladder.blockers import Blockers, describe_session, holders, oldest_transaction, watching
-from proxy.leases import ProxyRow
 from rules.catalog import TableName
 from rules.ddl.locking import LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, at_once, lock_table, strongest
 from rules.ddl.statements import Lock, Statement

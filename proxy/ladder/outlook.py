@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from proxy.control.registry import MigrationRow
 from proxy.ladder.operator import Operator
 from proxy.observe import store
-from proxy.registry import MigrationRow
 from rules.forecast import is_refused, refused_where
 from rules.unsupported import writes_old_only
 

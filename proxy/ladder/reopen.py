@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy import registry
+from proxy.control import registry
 from proxy.ladder.operator import Operator
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from proxy import leases, registry
 from proxy.backfill.report import BackfillReport, read_backfills
+from proxy.control import leases, registry
+from proxy.control.installation import is_installed, require_installed
+from proxy.control.leases import ProxyRow
+from proxy.control.registry import MigrationRow
 from proxy.database import Connection
-from proxy.installation import is_installed, require_installed
 from proxy.ladder.gates import constraint_is_valid
-from proxy.leases import ProxyRow
-from proxy.registry import MigrationRow
 from rules.batches import in_state
 from rules.changes import quote_identifier, quote_table
 from rules.ddl.statements import gate_name

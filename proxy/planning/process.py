@@ -16,7 +16,7 @@ import structlog
 
 from proxy.conversation.statements import Question, Verdict, considered
 from proxy.planning.child import read, write
-from proxy.plans import PlanCache
+from proxy.planning.plans import PlanCache
 from rules.errors import Refusal
 from rules.plan import Plan, Refuse
 from rules.snapshot import Snapshot

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from proxy import fencing
+from proxy.control import fencing
+from proxy.control.installation import is_installed
+from proxy.control.registry import read_state
 from proxy.database import Connection
-from proxy.installation import is_installed
 from proxy.ladder.dependants import find_dependants
 from proxy.preflight.findings import Notes
 from proxy.preflight.partitions import check_partitions
-from proxy.registry import read_state
 from rules.catalog import Relation
 from rules.ddl.statements import new_columns, old_columns
 from rules.migration import ManagedTable, Migration

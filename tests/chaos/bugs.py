@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from proxy import fencing
+from proxy.control import fencing
+from proxy.control.fencing import StaleSession
 from proxy.conversation.conversation import Conversation
 from proxy.conversation.judge import Judge
 from proxy.conversation.state import State
 from proxy.conversation.statements import Planned
 from proxy.database import Connection
-from proxy.fencing import StaleSession
 from proxy.ladder import climb, lowest
 from proxy.ladder.operator import Operator
 from rules.changes import quote_identifier

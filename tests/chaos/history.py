@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from proxy import registry
+from proxy.control import registry
 from proxy.database import connect
 from rules.phases import NEW_IS_VALID_FROM, OLD_IS_VALID_BELOW, STATE_COLUMN, Shape
 from tests.chaos.applications import STUCK_S, Client, Surroundings

@@ -11,10 +11,10 @@ from contextlib import suppress
 import asyncpg
 
 from proxy.backfill.runner import run as run_worker
+from proxy.control.registry import UnknownMigration
 from proxy.ladder.climb import Outcome, abort, advance, rollback, start
 from proxy.ladder.gates import RowsCannotBeConverted
 from proxy.ladder.operator import OperatorBusy, operate
-from proxy.registry import UnknownMigration
 from rules.errors import PgjanusError
 from rules.loader import load_text
 from rules.phases import CONTRACTED, LADDERS, Shape

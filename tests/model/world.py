@@ -279,7 +279,7 @@ class World:
         pairs = zip(GATES, state.gates, strict=True)
         return all(gate == ABSENT or self.table.passes_gate(forbidden, row) for forbidden, gate in pairs)
 
-    # Proxies: proxy/rollout.py
+    # Proxies: proxy/control/rollout.py
 
     def _proxy(self, state: State, i: int, proxy: Proxy) -> Iterator[Next]:
         def other(changed: Proxy, now: State = state) -> State:

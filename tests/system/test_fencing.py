@@ -12,10 +12,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from proxy.control.rollout import Rollout
+from proxy.conversation.pins import ServerProcess
 from proxy.ladder.climb import Outcome, advance, rollback, start
 from proxy.ladder.operator import NotAcknowledged, Operator, OperatorBusy, SessionsLeft, operate
-from proxy.pins import ServerProcess
-from proxy.rollout import Rollout
 from tests.conftest import Database, StartProxy
 from tests.system.ladder_case import NAME, USERS, Lines, operator_of, phase_of, spec
 from tests.system.test_rollout import phase_seen, pinned, rollout_of, rollout_that_can_be_cut_off, until
@@ -166,7 +166,7 @@ async def test_what_still_runs_when_a_proxy_stops_is_ended_by_the_next_operator(
 async def test_a_new_client_waits_for_the_control_connection_but_not_for_ever(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxy.roster.PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr("proxy.control.roster.PATIENCE_SECONDS", 0.5)
     session = database.connect()
     async with rollout_that_can_be_cut_off(database, lease_s=2) as (rollout, cut_off, connect_again):
         before = process_of(rollout, session)

@@ -9,12 +9,12 @@ from typing import Any
 import psycopg
 import pytest
 
+from proxy.control.registry import UnknownMigration
 from proxy.ladder import status
 from proxy.ladder.climb import abort, advance, rollback, start
 from proxy.ladder.dependants import StillDependedOn
 from proxy.ladder.operator import LadderError, OperatorBusy, TableIsBusy
 from proxy.ladder.status import read_status
-from proxy.registry import UnknownMigration
 from rules.errors import MigrationError, PgjanusError
 from rules.phases import LADDERS, Strategy
 from tests.conftest import Database

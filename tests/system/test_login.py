@@ -14,11 +14,11 @@ import psycopg
 import pytest
 
 from proxy.config import ClientTls, Limits, ProxyFile, ServerTls, TlsMode
+from proxy.conversation.pins import FixedPins
 from proxy.embedded import NOT_DURABLE, SystemPostgres
-from proxy.encryption import certificate_hash
-from proxy.login import Ending, FindSecret
-from proxy.pins import FixedPins
-from proxy.stored_secrets import SecretsInFile, SecretsOfDatabase
+from proxy.relay.encryption import certificate_hash
+from proxy.relay.login import Ending, FindSecret
+from proxy.relay.stored_secrets import SecretsInFile, SecretsOfDatabase
 from rules.planner import plan
 from tests.playbook import LocalProxy, managing
 from tests.system.test_tls import Certificates

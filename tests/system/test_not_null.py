@@ -11,9 +11,9 @@ import yaml
 from click.testing import CliRunner
 
 from proxy.cli import main
+from proxy.control.registry import read_managed_table
 from proxy.ladder.climb import advance, rollback, start
 from proxy.ladder.operator import LadderError
-from proxy.registry import read_managed_table
 from rules.ddl.attributes import Attribute, Kind, attributes
 from rules.migration import Migration
 from tests.conftest import ALL_SERVERS, Database, StartProxy

@@ -9,12 +9,12 @@ from typing import Any
 import psycopg
 import pytest
 
+from proxy.control.registry import managed_tables, read_managed_table, read_state
 from proxy.database import connect, load_catalog
 from proxy.ladder.climb import abort, advance, rollback, start
 from proxy.ladder.operator import Operator
 from proxy.ladder.partitions import ensure_everywhere
 from proxy.preflight import preflight
-from proxy.registry import managed_tables, read_managed_table, read_state
 from rules.ddl.attributes import Kind, attributes
 from rules.loader import load_text
 from rules.migration import Client

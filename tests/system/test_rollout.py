@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from proxy import leases, registry
+from proxy.control import leases, registry
+from proxy.control.installation import install
+from proxy.control.rollout import Rollout, RolloutError
 from proxy.database import connect
-from proxy.installation import install
 from proxy.ladder.climb import abort, advance, rollback, start
 from proxy.ladder.operator import LadderError, NotAcknowledged
 from proxy.ladder.reopen import reopen
 from proxy.ladder.status import read_status
-from proxy.rollout import Rollout, RolloutError
 from rules.catalog import TableName
 from rules.snapshot import Snapshot
 from tests.conftest import Database

@@ -16,7 +16,7 @@ import pytest
 import trustme
 
 from proxy.config import ClientTls, Limits, ProxyFile, ServerTls, TlsMode
-from proxy.pins import FixedPins
+from proxy.conversation.pins import FixedPins
 from rules.phases import Shape
 from rules.planner import plan
 from tests.conftest import ALL_SERVERS, Server

@@ -1,7 +1,7 @@
 """The roster: which processes of PostgreSQL's this proxy talks to, kept in `pgjanus.sessions`.
 
     client connects ─► BackendKeyData ─► enrol ─► one INSERT for all that are new ─► the first statement is sent
-    proxy is stopped, its lease ends ─► whoever steps on ends the processes on its roster first (`proxy.fencing`)
+    proxy is stopped, its lease ends ─► whoever steps on ends the processes on its roster first (fencing)
 
 So a proxy that wakes up after an hour finds dead connections, whatever it was about to send. A process stays on the
 roster, and its transaction pinned, until PostgreSQL says that it is gone: one whose connection we cut may be at work.
@@ -19,8 +19,8 @@ from contextlib import suppress
 
 import asyncpg
 
+from proxy.conversation.pins import ServerProcess
 from proxy.database import Connection, connect
-from proxy.pins import ServerProcess
 
 #: How long a new client waits while the roster cannot be written.
 PATIENCE_SECONDS = 5.0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from proxy import leases, registry
+from proxy.control import leases, registry
+from proxy.control.registry import State
 from proxy.database import Connection, catalog_fingerprint, load_catalog
-from proxy.registry import State
 from rules.catalog import Catalog, TableName
 from rules.errors import PgjanusError
 from rules.migration import ManagedTable

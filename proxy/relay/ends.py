@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Final, cast
 
-from proxy.encryption import OnHandshake, TlsTransport
 from proxy.foreground import Foreground
+from proxy.relay.encryption import OnHandshake, TlsTransport
 from proxy.wire.tls import TlsStream
 
 #: Per direction: beyond `high` the other side is not read any more, until less than `low` is left to write.

@@ -9,8 +9,8 @@ from functools import partial
 
 from proxy.config import Address
 from proxy.errors import ListenError
-from proxy.gateway import Gateway
-from proxy.session import ClientSide
+from proxy.relay.gateway import Gateway
+from proxy.relay.session import ClientSide
 from rules.phases import Shape
 
 _BACKLOG = 1024

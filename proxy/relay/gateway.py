@@ -13,12 +13,12 @@ from proxy.conversation.actions import Tally
 from proxy.conversation.conversation import Conversation
 from proxy.conversation.judge import Judge
 from proxy.conversation.opening import Encryption, requested_shape
+from proxy.conversation.pins import Pins
 from proxy.conversation.settings import Settings
 from proxy.conversation.statements import Planner, Question, Verdict
-from proxy.dialer import Dialer
 from proxy.foreground import Foreground
-from proxy.login import Ending
-from proxy.pins import Pins
+from proxy.relay.dialer import Dialer
+from proxy.relay.login import Ending
 from proxy.wire.startup import StartupMessage
 from rules.migration import Client
 from rules.phases import Shape

@@ -15,8 +15,8 @@ from typing import Final
 
 import structlog
 
-from proxy.ends import End
 from proxy.errors import SecretsUnavailable
+from proxy.relay.ends import End
 from proxy.wire.messages import PROTOCOL_VIOLATION, error_response, message
 from proxy.wire.scram import PLAIN, PLUS, ScramClient, ScramError, ScramServer, Secret, WrongPassword
 from proxy.wire.startup import StartupMessage

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from proxy.config import Address, ServerTls
-from proxy.encryption import reason, server_context
-from proxy.ends import End
 from proxy.errors import ServerUnreachable
+from proxy.relay.encryption import reason, server_context
+from proxy.relay.ends import End
 from proxy.wire.startup import SSL_REQUEST
 from proxy.wire.tls import TlsStream
 

@@ -5,7 +5,7 @@ import socket
 
 import uvloop
 
-from proxy.ends import End
+from proxy.relay.ends import End
 
 
 def test_a_farewell_after_the_end_of_data_is_not_written_and_does_no_harm() -> None:

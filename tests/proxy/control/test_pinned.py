@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from proxy.pinned import PinnedTransactions
+from proxy.control.pinned import PinnedTransactions
 from rules.catalog import Catalog
 from rules.snapshot import Snapshot
 

@@ -21,15 +21,15 @@ from contextlib import suppress
 
 import asyncpg
 
-from proxy import leases, registry
+from proxy.control import leases, registry
+from proxy.control.installation import install
+from proxy.control.pinned import PinnedTransactions
+from proxy.control.reading import Reader, phases
+from proxy.control.registry import CHANNEL, State
+from proxy.control.roster import Roster
+from proxy.control.status import RolloutStatus
+from proxy.conversation.pins import ServerProcess
 from proxy.database import Connection, connect
-from proxy.installation import install
-from proxy.pinned import PinnedTransactions
-from proxy.pins import ServerProcess
-from proxy.reading import Reader, phases
-from proxy.registry import CHANNEL, State
-from proxy.rollout_status import RolloutStatus
-from proxy.roster import Roster
 from rules.catalog import Catalog
 from rules.errors import PgjanusError
 from rules.snapshot import Snapshot

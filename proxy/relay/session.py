@@ -20,12 +20,12 @@ from proxy.conversation.opening import (
     UnknownShape,
 )
 from proxy.conversation.statements import Question
-from proxy.dialer import keep_alive
-from proxy.encryption import client_handshake
-from proxy.ends import End, TimedEnd
 from proxy.errors import ServerUnreachable
-from proxy.gateway import Gateway
-from proxy.login import LoginFailed, log_in
+from proxy.relay.dialer import keep_alive
+from proxy.relay.encryption import client_handshake
+from proxy.relay.ends import End, TimedEnd
+from proxy.relay.gateway import Gateway
+from proxy.relay.login import LoginFailed, log_in
 from proxy.wire.messages import ADMIN_SHUTDOWN, CANNOT_CONNECT_NOW, CONNECTION_FAILURE, error_response, message
 from proxy.wire.startup import CancelRequest, StartupMessage
 from proxy.wire.tls import TlsStream

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from proxy.plans import PlanCache
+from proxy.planning.plans import PlanCache
 from rules.errors import Refusal
 from rules.migration import Client
 from rules.phases import Shape

@@ -2,7 +2,8 @@
 
 A proxy whose lease has expired may only be asleep: a statement that it was about to send, or that waits for a lock,
 would be one of a phase that is long gone. So its server processes are terminated, and a step waits until PostgreSQL
-shows that they are gone. Which ones they are is in `pgjanus.sessions` from before the first statement (`proxy.roster`).
+shows that they are gone. Which ones they are is in `pgjanus.sessions` from before the first statement (see the
+roster).
 """
 
 from __future__ import annotations
