@@ -12,6 +12,7 @@ from proxy.config import Address, ServerTls
 from proxy.errors import ServerUnreachable
 from proxy.relay.encryption import reason, server_context
 from proxy.relay.ends import End
+from proxy.relay.reading import Reading
 from proxy.wire.startup import SSL_REQUEST
 from proxy.wire.tls import TlsStream
 
@@ -70,7 +71,11 @@ class Dialer:
         Raises:
             OSError, ssl.SSLError: it says no where it must not, or something else, or the handshake fails.
         """
-        answer = await _Asking(end).ask(SSL_REQUEST)
+        with Reading(end) as answers:
+            end.write(SSL_REQUEST)
+            # More than a byte has been injected by somebody in between: what TLS says must come after its handshake.
+            answer = await answers.some()
+        end.read(True)
         if answer == _NO and not self._tls.sslmode.requires:
             return
         if answer == _NO:
@@ -85,36 +90,6 @@ class Dialer:
 
         end.encrypt(TlsStream(context, server_side=False, hostname=self.address.host), shaken)
         await done
-
-
-class _Asking(asyncio.Protocol):
-    """Takes the place of an end until the server has answered with one byte."""
-
-    def __init__(self, end: End) -> None:
-        assert end.transport is not None
-        self._end, self._transport = end, end.transport
-        self._answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-
-    async def ask(self, request: bytes) -> bytes:
-        """
-        Raises:
-            OSError: the server closed the connection.
-        """
-        self._transport.set_protocol(self)
-        self._transport.write(request)
-        try:
-            # More than a byte has been injected by somebody in between: what TLS says must come after its handshake.
-            return await self._answer
-        finally:
-            self._transport.set_protocol(self._end)
-
-    def data_received(self, data: bytes) -> None:
-        if not self._answer.done():
-            self._answer.set_result(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self._answer.done():
-            self._answer.set_exception(exc or ConnectionResetError("it closed the connection"))
 
 
 def keep_alive(transport: asyncio.BaseTransport) -> None:

@@ -103,6 +103,10 @@ class TimedEnd(End):
         self._foreground = foreground
         self._asked_at = 0.0
 
+    def hand_over(self, protocol: asyncio.Protocol) -> None:
+        self._asked_at = 0.0  # what is asked in a login is answered to somebody else, and waits for people
+        super().hand_over(protocol)
+
     def write(self, data: bytes) -> None:
         if not self._asked_at:
             self._asked_at = time.monotonic()

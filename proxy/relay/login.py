@@ -7,7 +7,6 @@ gives away. Every other method is passed on.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from struct import Struct
@@ -17,13 +16,12 @@ import structlog
 
 from proxy.errors import SecretsUnavailable
 from proxy.relay.ends import End
+from proxy.relay.reading import Reading
 from proxy.wire.messages import PROTOCOL_VIOLATION, error_response, message
 from proxy.wire.scram import PLAIN, PLUS, ScramClient, ScramError, ScramServer, Secret, WrongPassword
 from proxy.wire.startup import StartupMessage
 
 _LENGTH: Final = Struct(">i")
-#: A message of a login; PostgreSQL's own limit for it (PG_MAX_SASL_MESSAGE_LENGTH) is smaller.
-_LIMIT_BYTES: Final = 64 << 10
 _AUTHENTICATION, _PASSWORD, _ERROR, _NEGOTIATION = b"R", b"p", b"E", b"v"
 _SASL, _SASL_CONTINUE, _SASL_FINAL = (_LENGTH.pack(n) for n in (10, 11, 12))
 _INVALID_PASSWORD: Final = "28P01"
@@ -71,7 +69,7 @@ async def log_in(
         LoginFailed: the client is not let in.
         ConnectionError: one of the two is gone.
     """
-    with _Reading(client, rest) as from_client, _Reading(server) as from_server:
+    with Reading(client, rest) as from_client, Reading(server) as from_server:
         server.write(startup.packet)
         while (found := await from_server.message())[0] == _NEGOTIATION:
             client.write(message(*found))
@@ -103,18 +101,18 @@ async def _secret(ending: Ending, user: str) -> Secret | None:
 
 async def _log_in_twice(
     client: End,
-    from_client: _Reading,
+    from_client: Reading,
     server: End,
-    from_server: _Reading,
+    from_server: Reading,
     checking: ScramServer,
     secret: Secret,
     user: str,
 ) -> None:
     try:
         client.write(message(_AUTHENTICATION, _offer(checking.mechanisms)))
-        mechanism, initial = _read_initial(await from_client.answer())
+        mechanism, initial = _read_initial(await _answer(from_client))
         client.write(message(_AUTHENTICATION, _SASL_CONTINUE + checking.first(mechanism, initial)))
-        final, client_key = checking.final(await from_client.answer())
+        final, client_key = checking.final(await _answer(from_client))
     except WrongPassword:
         text = f'password authentication failed for user "{user}"'
         raise LoginFailed(error_response("FATAL", _INVALID_PASSWORD, text), text) from None
@@ -124,8 +122,8 @@ async def _log_in_twice(
     try:
         first = logging_in.first()
         server.write(message(_PASSWORD, PLAIN + b"\0" + _LENGTH.pack(len(first)) + first))
-        server.write(message(_PASSWORD, logging_in.final(await from_server.authentication(_SASL_CONTINUE))))
-        logging_in.check(await from_server.authentication(_SASL_FINAL))
+        server.write(message(_PASSWORD, logging_in.final(await _authentication(from_server, _SASL_CONTINUE))))
+        logging_in.check(await _authentication(from_server, _SASL_FINAL))
     except ScramError as error:
         raise LoginFailed(error_response("FATAL", error.sqlstate, f"pgjanus: {error}"), str(error)) from error
     client.write(message(_AUTHENTICATION, _SASL_FINAL + final))
@@ -138,77 +136,23 @@ def _read_initial(body: bytes) -> tuple[bytes, bytes]:
     return mechanism, rest[4:]
 
 
-class _Reading(asyncio.Protocol):
-    """Takes the place of an end, whose messages are asked for one by one."""
+async def _answer(client: Reading) -> bytes:
+    """The body of the client's next message, which has to be an answer of the login."""
+    kind, body = await client.message()
+    if kind != _PASSWORD:
+        raise ScramError(f"expected SASL response, got message type {kind[0]}")
+    return body
 
-    def __init__(self, end: End, received: bytes = b"") -> None:
-        self._end = end
-        self._lost: Exception | None = None
-        self._wake: asyncio.Future[None] | None = None
-        #: What has come and is not dealt with.
-        self.rest = received
 
-    def __enter__(self) -> _Reading:
-        self._end.hand_over(self)
-        self._end.read(True)
-        return self
+async def _authentication(server: Reading, code: bytes) -> bytes:
+    """What the server's next message says behind its code.
 
-    def __exit__(self, *_: object) -> None:
-        self._end.read(False)
-        self._end.hand_over(self._end)
-
-    def data_received(self, data: bytes) -> None:
-        self.rest += data
-        if len(self.rest) > _LIMIT_BYTES:
-            self._end.read(False)
-        self._wake_up()
-
-    def eof_received(self) -> bool:
-        self._lost = ConnectionResetError("the connection was closed in the login")
-        self._wake_up()
-        return True
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._lost = exc or ConnectionResetError("the connection was lost in the login")
-        self._wake_up()
-        self._end.connection_lost(exc)
-
-    def _wake_up(self) -> None:
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
-
-    async def message(self) -> tuple[bytes, bytes]:
-        """Type and body of the next message."""
-        while True:
-            if len(self.rest) >= 5:
-                length = _LENGTH.unpack_from(self.rest, 1)[0]
-                if not 4 <= length <= _LIMIT_BYTES:
-                    raise ConnectionError(f"a message of {length} bytes has no place in a login")
-                if len(self.rest) > length:
-                    found = self.rest[:1], self.rest[5 : length + 1]
-                    self.rest = self.rest[length + 1 :]
-                    return found
-            if self._lost is not None:
-                raise self._lost
-            self._wake = asyncio.get_running_loop().create_future()
-            await self._wake
-
-    async def answer(self) -> bytes:
-        """The body of a client's next message, which has to be an answer of the login."""
-        kind, body = await self.message()
-        if kind != _PASSWORD:
-            raise ScramError(f"expected SASL response, got message type {kind[0]}")
-        return body
-
-    async def authentication(self, code: bytes) -> bytes:
-        """What the server's next message says behind its code.
-
-        Raises:
-            LoginFailed: it is an error, for the client.
-        """
-        kind, body = await self.message()
-        if kind == _ERROR:
-            raise LoginFailed(message(kind, body), "the server does not let the user in")
-        if kind != _AUTHENTICATION or not body.startswith(code):
-            raise LoginFailed(error_response("FATAL", PROTOCOL_VIOLATION, "pgjanus: unexpected message of a login"), "")
-        return body[len(code) :]
+    Raises:
+        LoginFailed: it is an error, for the client.
+    """
+    kind, body = await server.message()
+    if kind == _ERROR:
+        raise LoginFailed(message(kind, body), "the server does not let the user in")
+    if kind != _AUTHENTICATION or not body.startswith(code):
+        raise LoginFailed(error_response("FATAL", PROTOCOL_VIOLATION, "pgjanus: unexpected message of a login"), "")
+    return body[len(code) :]

@@ -26,11 +26,6 @@ class TlsStream:
     def alpn(self) -> str | None:
         return self._tls.selected_alpn_protocol()
 
-    @property
-    def version(self) -> str | None:
-        """Such as `TLSv1.3`."""
-        return self._tls.version()
-
     def shake_hands(self) -> None:
         """Go on with the handshake as far as what has come allows; the client's side begins with it.
 
