@@ -9,7 +9,12 @@ PgjanusError (rules.errors)
 
 from __future__ import annotations
 
+from typing import Final
+
 from rules.errors import PgjanusError
+
+#: A process ends with it when one of these has kept it from its work.
+EXIT_REFUSED: Final = 1
 
 
 class SettingsError(PgjanusError):

@@ -20,17 +20,17 @@ from dataclasses import dataclass
 
 import structlog
 
+from proxy.errors import EXIT_REFUSED
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
-#: A worker that could not even start.
-EXIT_REFUSED = 1
 _EXIT_CRASHED = 70
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 _IN_GOOD_HEALTH_SECONDS = 10.0
 
 #: Runs worker number n until it is told to stop, or until there is something to read from the file descriptor (its end:
-#: the parent is gone). Returns the exit code.
-Work = Callable[[int, int], int]
+#: the parent is gone). Exits as a command does that is refused.
+Work = Callable[[int, int], None]
 
 log = structlog.get_logger(__name__)
 
@@ -98,7 +98,10 @@ class _Supervisor:
             os.close(self._lifeline[1])
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             structlog.contextvars.bind_contextvars(worker=number)
-            code = self._work(number, self._lifeline[0])
+            self._work(number, self._lifeline[0])
+            code = 0
+        except SystemExit as refused:
+            code = refused.code if isinstance(refused.code, int) else _EXIT_CRASHED
         except BaseException:
             traceback.print_exc()
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import asyncpg
@@ -48,15 +49,7 @@ class Converter:
             claimed = await self._claim(connection)
             if claimed is None:
                 return None
-            sql = batch_sql(
-                self.job.migration,
-                self.job.key,
-                self.job.state,
-                after=claimed.cursor is not None,
-                until=claimed.high is not None,
-                wait=self.wait,
-            )
-            found = await connection.fetchrow(sql, rows, *(claimed.cursor or ()), *(claimed.high or ()))
+            found = await connection.fetchrow(self._within(batch_sql, claimed), rows, *claimed.bounds)
             assert found is not None
             met, done, last = found
             cursor = tuple(last) if last else None
@@ -70,15 +63,7 @@ class Converter:
             claimed = await self._claim(connection)
             if claimed is None:
                 return None
-            sql = next_key_sql(
-                self.job.migration,
-                self.job.key,
-                self.job.state,
-                after=claimed.cursor is not None,
-                until=claimed.high is not None,
-                wait=self.wait,
-            )
-            found = await connection.fetchval(sql, *(claimed.cursor or ()), *(claimed.high or ()))
+            found = await connection.fetchval(self._within(next_key_sql, claimed), *claimed.bounds)
             if found is None:
                 await ranges.advance(connection, self.job, claimed, rows=0, cursor=None, done=True)
                 self._note(claimed, 0, ended=True)
@@ -105,6 +90,11 @@ class Converter:
     @property
     def _policy(self) -> OnError | None:
         return self.job.migration.backfill.on_error
+
+    def _within(self, make: Callable[..., str], claimed: Claim) -> str:
+        """The statement that `make` makes for rows of this range; the range's bounds are its last parameters."""
+        after, until = claimed.cursor is not None, claimed.high is not None
+        return make(self.job.migration, self.job.key, self.job.state, after=after, until=until, wait=self.wait)
 
     async def _claim(self, connection: Connection) -> Claim | None:
         return await ranges.claim(connection, self.job, self.watch.settings, self._last)

@@ -49,6 +49,11 @@ class Claim:
     high: Cursor | None
     round: int
 
+    @property
+    def bounds(self) -> Cursor:
+        """The parameters of a statement that has this range's bounds, in their order."""
+        return *(self.cursor or ()), *(self.high or ())
+
 
 async def claim(connection: Connection, job: Job, settings: BackfillSettings, last: int | None) -> Claim | None:
     """Lock a range with something left, until the transaction ends; None: there is none that nobody else has.

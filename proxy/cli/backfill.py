@@ -15,6 +15,7 @@ from proxy.backfill.progress import Progress
 from proxy.backfill.runner import BackfillResult, run
 from proxy.cli import common
 from proxy.cli.controls import control, given_changes
+from proxy.errors import EXIT_REFUSED
 
 _LINE_EVERY_SECONDS = 2.0
 _MOST_BAD_ROWS_SHOWN = 50
@@ -81,7 +82,7 @@ def command(
     else:
         _print_result(result)
     if not dry_run and not result.complete:
-        sys.exit(common.EXIT_REFUSED)
+        sys.exit(EXIT_REFUSED)
 
 
 class _Display:

@@ -10,6 +10,7 @@ import click
 
 from proxy.cli import common
 from proxy.database import connect
+from proxy.errors import EXIT_REFUSED
 from proxy.preflight import Finding, Report, Severity, preflight
 from rules.errors import MigrationError
 from rules.loader import load_file
@@ -38,7 +39,7 @@ def command(files: tuple[str, ...], database_url: str | None, as_json: bool) -> 
         for file, report in reports.items():
             _print(file, report)
     if any(report.refusals for report in reports.values()):
-        sys.exit(common.EXIT_REFUSED)
+        sys.exit(EXIT_REFUSED)
 
 
 async def _check(files: tuple[str, ...], url: str | None) -> dict[str, Report]:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
 import asyncpg
 import click
 
+from proxy.errors import EXIT_REFUSED
 from rules.errors import PgjanusError
 
 T = TypeVar("T")
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
-EXIT_REFUSED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 128 + 2
 EXIT_TERMINATED = 128 + 15
@@ -50,11 +51,19 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     that cancels itself at SIGTERM exits with 143.
     """
     try:
-        return asyncio.run(coroutine)
+        with one_line_for_errors():
+            return asyncio.run(coroutine)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     except asyncio.CancelledError:
         sys.exit(EXIT_TERMINATED)
+
+
+@contextmanager
+def one_line_for_errors() -> Iterator[None]:
+    """What a user can do something about is one line on stderr and exit 1; a defect of ours keeps its traceback."""
+    try:
+        yield
     except Exception as error:
         message = describe(error)
         if message is None:

@@ -9,7 +9,8 @@ import time
 
 import click
 
-from proxy.cli.common import EXIT_REFUSED, run
+from proxy.cli.common import run
+from proxy.errors import EXIT_REFUSED
 
 
 @click.command("demo", short_help="See all of it, on an embedded PostgreSQL with live traffic.")

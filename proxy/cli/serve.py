@@ -16,7 +16,7 @@ import structlog
 import uvloop
 
 from proxy.admin import start_admin
-from proxy.cli.common import describe, fail
+from proxy.cli.common import one_line_for_errors
 from proxy.config import (
     Address,
     Observing,
@@ -45,7 +45,7 @@ from proxy.relay.gateway import Gateway
 from proxy.relay.listener import Entrance, bind, drain, listen
 from proxy.relay.login import Ending
 from proxy.relay.stored_secrets import SecretsInFile, SecretsOfDatabase
-from proxy.workers import EXIT_REFUSED, supervise
+from proxy.workers import supervise
 from rules.catalog import Catalog
 from rules.phases import Shape
 from rules.planner import plan
@@ -127,7 +127,7 @@ def command(
     end; a second one does not.
     """
     configure_logs(log_level)
-    try:
+    with one_line_for_errors():
         serving = Serving(
             read_server_url(server, "--server"),
             database_url,
@@ -139,11 +139,6 @@ def command(
         if workers > 1:
             sys.exit(_share(serving, workers))
         uvloop.run(serve(serving))
-    except Exception as error:
-        message = describe(error)
-        if message is None:
-            raise
-        fail(message)
 
 
 def _bound(entrance: Entrance | None, option: str) -> Sequence[socket.socket]:
@@ -156,18 +151,11 @@ def _share(serving: Serving, workers: int) -> int:
     """Serve with several processes; returns the exit code."""
     old, new = _bound(serving.listen, "--listen"), _bound(serving.listen_new, "--listen-new")
 
-    def work(number: int, lifeline: int) -> int:
+    def work(number: int, lifeline: int) -> None:
         admin = serving.admin and replace(serving.admin, port=serving.admin.port + number - 1)
         mine = replace(serving, listen=old, listen_new=new or None, admin=admin, worker=number)
-        try:
+        with one_line_for_errors():
             uvloop.run(serve(mine, lifeline))
-        except Exception as error:
-            message = describe(error)
-            if message is None:
-                raise
-            click.echo(f"pgjanus: {message}", err=True)
-            return EXIT_REFUSED
-        return 0
 
     def stop_listening() -> None:
         for sock in (*old, *new):

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from proxy.cli import common
+from proxy.errors import EXIT_REFUSED
 from proxy.verify import VerifyProgress, VerifyResult, verify
 
 _LINE_EVERY_SECONDS = 2.0
@@ -34,7 +35,7 @@ def command(migration: str, database_url: str, repair: bool, as_json: bool) -> N
     else:
         _print(result)
     if not result.clean:
-        sys.exit(common.EXIT_REFUSED)
+        sys.exit(EXIT_REFUSED)
 
 
 class _Display:
