@@ -185,21 +185,6 @@ def batch_sql(migration: Migration, key: Key, state: RowState, *, after: bool, u
     )
 
 
-def sample_sql(migration: Migration, key: Key, state: RowState) -> str:
-    """One batch of $1 rows, showing what it changes: rows of `(key text[], before json text, after json text)`."""
-    table = quote_table(migration.table)
-    columns = ", ".join(_key(key, "t"))
-    before = _json_of(migration, target_shape(state).other)
-    after = _json_of(migration, target_shape(state))
-    return (
-        f"WITH batch AS MATERIALIZED (SELECT {columns} FROM {table} AS t WHERE {in_state(state)}{in_key_order(key)}"
-        f" LIMIT $1::int8 FOR NO KEY UPDATE SKIP LOCKED)"
-        f" UPDATE {table} AS t SET {_assignments(migration, target_shape(state))}"
-        f" FROM batch WHERE {_same_key(key, 't', 'batch')} AND {in_state(state)}"
-        f" RETURNING {key_values(key, 'batch')}, {before}, {after}"
-    )
-
-
 def _json_of(migration: Migration, shape: Shape) -> str:
     columns = [c for change in migration.changes for c in change.side(shape)]
     values = ", ".join(f"t.{quote_identifier(c.physical)} AS {quote_identifier(c.name)}" for c in columns)
@@ -234,6 +219,12 @@ def one_row_sql(migration: Migration, key: Key, state: RowState) -> str:
         f"UPDATE {quote_table(migration.table)} AS t SET {_assignments(migration, target_shape(state))}"
         f" WHERE {_is(key)} AND {in_state(state)}"
     )
+
+
+def show_row_sql(migration: Migration, key: Key, state: RowState) -> str:
+    """`one_row_sql` that shows what it does: `(before text, after text)`, JSON under visible names."""
+    before, after = (_json_of(migration, shape) for shape in (target_shape(state).other, target_shape(state)))
+    return f"{one_row_sql(migration, key, state)} RETURNING {before}, {after}"
 
 
 def source_sql(migration: Migration, key: Key, state: RowState) -> str:

@@ -16,6 +16,8 @@ from itertools import pairwise
 from proxy.backfill.drive import Cursor
 from proxy.database import Connection
 from rules.batches import Key, bounds_sql, sample_count_sql
+from rules.catalog import TableName
+from rules.changes import quote_table
 from rules.migration import Migration
 from rules.pace import BackfillSettings
 from rules.phases import RowState
@@ -121,9 +123,18 @@ async def begin_again(connection: Connection, job: Job) -> None:
 
 async def estimate(connection: Connection, job: Job) -> int:
     """Rows in the state, from a sample of the table's pages; exact where the table is as small as the sample."""
-    percent = await _percent(connection, job)
+    percent = await sample_percent(connection, job.migration.table)
     found = await connection.fetchval(sample_count_sql(job.migration.table, job.state), percent)
     return round(int(found) * 100 / percent)
+
+
+async def estimate_table(connection: Connection, table: TableName) -> tuple[int, bool]:
+    """All rows of a table, and whether they are counted rather than extrapolated from a sample of its pages."""
+    percent = await sample_percent(connection, table)
+    found = await connection.fetchval(
+        f"SELECT count(*) FROM {quote_table(table)} TABLESAMPLE SYSTEM ($1::float4)", percent
+    )
+    return round(int(found) * 100 / percent), percent == 100.0
 
 
 async def plan(connection: Connection, job: Job, rows: int) -> int:
@@ -146,30 +157,32 @@ async def plan(connection: Connection, job: Job, rows: int) -> int:
 async def _key_cuts(connection: Connection, job: Job, parts: int) -> list[Sequence[str]]:
     if parts == 1:
         return []
-    percent = await _percent(connection, job)
+    percent = await sample_percent(connection, job.migration.table)
     found = await connection.fetch(bounds_sql(job.migration.table, job.key, job.state), percent, parts)
     # A sample can hold equal keys only where rows moved while it was taken; an empty range is no harm, but no use.
     return list(dict.fromkeys(tuple(r[0]) for r in found))
 
 
 async def _block_cuts(connection: Connection, job: Job, parts: int) -> list[Sequence[str]]:
-    pages = await _pages(connection, job)
+    pages = await count_pages(connection, job.migration.table)
     blocks = sorted({pages * i // parts for i in range(1, parts)} - {0})
     # Rows are counted from 1 in each block: "after (7,0)" begins with block 7, and "up to (7,0)" ends before it.
     return [(f"({block},0)",) for block in blocks]
 
 
-async def _pages(connection: Connection, job: Job) -> int:
+async def count_pages(connection: Connection, table: TableName) -> int:
+    """Of the table and its partitions."""
     # An empty table has one page, so that there is something to take a percentage of.
     return int(
         await connection.fetchval(
             "SELECT greatest(1, coalesce((SELECT sum(pg_relation_size(relid)) FROM pg_partition_tree(t.name)),"
             " pg_relation_size(t.name)) / current_setting('block_size')::int8)"
             " FROM (SELECT format('%I.%I', $1::text, $2::text)::regclass) AS t (name)",
-            *(job.migration.table.schema, job.migration.table.name),
+            *(table.schema, table.name),
         )
     )
 
 
-async def _percent(connection: Connection, job: Job) -> float:
-    return min(100.0, 100.0 * _SAMPLE_PAGES / await _pages(connection, job))
+async def sample_percent(connection: Connection, table: TableName) -> float:
+    """Of its pages, for TABLESAMPLE SYSTEM: all of a small table."""
+    return min(100.0, 100.0 * _SAMPLE_PAGES / await count_pages(connection, table))

@@ -3,47 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import asyncpg
 
 from proxy.backfill.drive import TooManyBadRows
 from proxy.backfill.progress import Progress
-from proxy.backfill.session import Session, find_key, open_session
+from proxy.backfill.session import Session, open_session
 from proxy.backfill.sqlstate import is_disconnect
-from proxy.backfill.throttle import START_ROWS
 from proxy.backfill.worker import OnProgress, StateResult, empty_state
 from proxy.control.installation import require_installed
 from proxy.control.registry import CHANNEL, read_epoch, read_managed_table, read_migration, read_state
 from proxy.database import Connection
-from rules.batches import count_sql, sample_sql, states_to_empty
+from rules.batches import states_to_empty
 from rules.errors import PgjanusError
 from rules.phases import RowState
 
-_SAMPLE_ROWS = 10
 _IDLE_ROUND_SECONDS = 60.0
 _POLL_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class SampleRow:
-    """One row of a dry run: its key, the columns it is computed from, the columns that would be written."""
-
-    key: str
-    before: dict[str, Any]
-    after: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
 class BackfillResult:
-    """What came of all row states that had to be emptied. `samples` only for a dry run."""
+    """What came of all row states that had to be emptied."""
 
     states: tuple[StateResult, ...]
-    samples: tuple[SampleRow, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -63,7 +50,6 @@ async def run(
     migration_name: str | None = None,
     *,
     once: bool = False,
-    dry_run: bool = False,
     exact: bool = False,
     on_progress: OnProgress = lambda _: None,
     on_error: Callable[[str], None] = lambda _: None,
@@ -73,7 +59,6 @@ async def run(
     Returns when nothing is left to do; without a name and without `once` it goes on for ever, following phase changes.
 
     Args:
-        dry_run: convert one batch and roll it back; the result has sample rows.
         exact: count the rows that are to be done before the first one, instead of estimating them from a sample.
         on_error: told of a migration that fails while the worker serves all of them.
 
@@ -91,8 +76,6 @@ async def run(
     session = Session(connect)
     try:
         await require_installed(await session.connection())
-        if dry_run:
-            return await _dry_run(session, migration_name)
         if migration_name is not None:
             return await _empty_migration(session, migration_name, on_progress, exact=exact)
         if once:
@@ -175,32 +158,4 @@ async def _until_changed(listener: Connection, changed: asyncio.Event, epoch: in
             return
 
 
-class _RolledBack(Exception):
-    """Leaves the transaction of a dry run."""
-
-
-async def _dry_run(session: Session, name: str | None) -> BackfillResult:
-    connection = await session.connection()
-    names = [name] if name else [m.name for m in (await read_state(connection)).migrations if m.is_active]
-    states: list[StateResult] = []
-    samples: list[SampleRow] = []
-    for each in names:
-        row, managed = await read_managed_table(connection, each)
-        key = await find_key(connection, managed.migration)
-        for state in states_to_empty(row.strategy, row.phase.name):
-            left = await connection.fetchval(count_sql(managed.migration.table, state))
-            rows: list[asyncpg.Record] = []
-            try:
-                async with connection.transaction():
-                    rows = await connection.fetch(sample_sql(managed.migration, key, state), START_ROWS)
-                    raise _RolledBack
-            except _RolledBack:
-                pass
-            rows.sort(key=lambda r: [(len(v), v) for v in r[0]])
-            for values, before, after in rows[: _SAMPLE_ROWS - len(samples)]:
-                samples.append(SampleRow(key.describe(tuple(values)), json.loads(before), json.loads(after)))
-            states.append(StateResult(each, state, len(rows), 0.0, (), complete=left == 0))
-    return BackfillResult(tuple(states), tuple(samples))
-
-
-__all__ = ["BackfillResult", "Progress", "SampleRow", "TooManyBadRows", "run"]
+__all__ = ["BackfillResult", "Progress", "TooManyBadRows", "run"]

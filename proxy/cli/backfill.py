@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import asdict
 
 import click
 from rich.console import Console
@@ -15,6 +14,7 @@ from proxy.backfill.progress import Progress
 from proxy.backfill.runner import BackfillResult, run
 from proxy.cli import common
 from proxy.cli.controls import control, given_changes
+from proxy.cli.dry_run import try_batch
 from proxy.errors import EXIT_REFUSED
 
 _LINE_EVERY_SECONDS = 2.0
@@ -25,7 +25,11 @@ _MOST_BAD_ROWS_SHOWN = 50
 @click.argument("migration", required=False)
 @common.database_url_option
 @click.option("--once", is_flag=True, help="Without MIGRATION: do what is to be done now for all of them, and exit.")
-@click.option("--dry-run", is_flag=True, help="Convert one batch, show up to ten rows of it, and roll it back.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Convert one batch, show up to ten rows of it, and roll it back. MIGRATION may be a file that is not started.",
+)
 @click.option("--exact", is_flag=True, help="Count the rows to do first, instead of estimating them from a sample.")
 @click.option("--pause", "paused", flag_value=True, type=bool, default=None, help="Let all workers of MIGRATION wait.")
 @click.option("--resume", "paused", flag_value=False, type=bool, help="Let them go on.")
@@ -63,13 +67,15 @@ def command(
             raise click.UsageError("which migration? pgjanus backfill MIGRATION --pause")
         common.run(control(database_url, migration, paused, changes, reset, as_json))
         return
-    with _Display(quiet=as_json or dry_run) as display:
+    if dry_run:
+        try_batch(database_url, migration, exact, as_json)
+        return
+    with _Display(quiet=as_json) as display:
         result = common.run(
             run(
                 database_url,
                 migration,
                 once=once,
-                dry_run=dry_run,
                 exact=exact,
                 on_progress=display.show,
                 on_error=lambda message: click.echo(f"pgjanus: {message}", err=True),
@@ -77,11 +83,9 @@ def command(
         )
     if as_json:
         common.print_json(_as_json(result))
-    elif dry_run:
-        _print_samples(result)
     else:
         _print_result(result)
-    if not dry_run and not result.complete:
+    if not result.complete:
         sys.exit(EXIT_REFUSED)
 
 
@@ -153,25 +157,7 @@ def _as_json(result: BackfillResult) -> object:
         }
         for s in result.states
     ]
-    return {
-        "complete": result.complete,
-        "rows": result.rows,
-        "states": states,
-        "samples": [asdict(s) for s in result.samples],
-    }
-
-
-def _print_samples(result: BackfillResult) -> None:
-    for state in result.states:
-        click.echo(f"{state.migration}: {state.empties.value} → both, {state.rows} rows tried and rolled back")
-    for sample in result.samples:
-        click.echo(f"  {sample.key}: {_values(sample.before)} → {_values(sample.after)}")
-    if not result.states:
-        click.echo("nothing to convert in this phase")
-
-
-def _values(columns: dict[str, object]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in columns.items())
+    return {"complete": result.complete, "rows": result.rows, "states": states}
 
 
 def _print_result(result: BackfillResult) -> None:

@@ -19,7 +19,7 @@ from rules.batches import (
     plain_next_key_sql,
     repair_sql,
     same_value,
-    sample_sql,
+    show_row_sql,
     states_to_empty,
     truth,
     values_sql,
@@ -96,7 +96,7 @@ def test_every_statement_is_one_statement_of_postgresql(key: Key, after: bool) -
         for wait in (True, False):
             statements.append(batch_sql(MIGRATION, key, state, after=after, wait=wait))
             statements.append(next_key_sql(MIGRATION, key, state, after=after, wait=wait))
-        statements += [sample_sql(MIGRATION, key, state), one_row_sql(MIGRATION, key, state)]
+        statements += [show_row_sql(MIGRATION, key, state), one_row_sql(MIGRATION, key, state)]
         statements += [count_sql(TABLE, state), values_sql(MIGRATION, key)]
     for phase in LADDERS[Strategy.DUAL_WRITE][1:-1]:
         statements.append(chunk_sql(MIGRATION, phase, key, equality, after=after))
