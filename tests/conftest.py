@@ -136,7 +136,10 @@ StartProxy = Callable[..., RunningProxy]
 
 @pytest.fixture
 def start_proxy() -> Iterator[StartProxy]:
-    """`start_proxy(database, *more_arguments_of_serve)` returns when both listeners accept."""
+    """`start_proxy(database, *more_arguments_of_serve)` returns when it serves.
+
+    `beside`: another proxy, whose addresses this one has as well.
+    """
     with running_proxies() as start:
         yield start
 
@@ -146,8 +149,10 @@ def running_proxies() -> Iterator[StartProxy]:
     """The function that starts them; whatever still runs is ended."""
     proxies: list[RunningProxy] = []
 
-    def start(database: Database, *arguments: str) -> RunningProxy:
+    def start(database: Database, *arguments: str, beside: RunningProxy | None = None) -> RunningProxy:
         old, new, admin = free_ports(3)
+        if beside is not None:
+            old, new = beside.old_port, beside.new_port
         log_file = tempfile.TemporaryFile()
         process = subprocess.Popen(
             [
@@ -164,6 +169,8 @@ def running_proxies() -> Iterator[StartProxy]:
         proxies.append(proxy)
         for port in (old, new):
             wait_for_port(port, proxy)
+        while beside is not None and "serving" not in proxy.log:
+            assert process.poll() is None, proxy.log
         return proxy
 
     try:

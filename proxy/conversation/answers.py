@@ -145,6 +145,7 @@ class Answers:
         idle = self._framer.body()[:1] == b"I"
         self._framer.accept()
         state.cycles += 1
+        state.times_ready += 1
         at_rest = not len(state.ledger)
         if idle and state.portals and (at_rest or any(bound.statement is None for bound in state.portals.values())):
             state.end_transaction(committed=not state.failed)

@@ -58,6 +58,11 @@ class Conversation:
         return self._state.snapshot is None and not self._state.ledger and not self._held
 
     @property
+    def has_served(self) -> bool:
+        """Whether the client has asked for anything since it logged in, and got its answer."""
+        return self._state.times_ready > 1
+
+    @property
     def snapshot(self) -> Snapshot | None:
         """What the running transaction is pinned to."""
         return self._state.snapshot

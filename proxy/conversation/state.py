@@ -33,6 +33,7 @@ class State:
         "stalled",
         "statements",
         "tally",
+        "times_ready",
         "unread",
     )
 
@@ -64,6 +65,8 @@ class State:
         self.change = 0
         #: How often the server was ready for a query since it last owed nothing.
         self.cycles = 0
+        #: How often it was at all; the first time says that the login is over.
+        self.times_ready = 0
         #: The next message of the client's can only be understood when the server has answered earlier ones.
         self.stalled = False
         self.actions: list[Action] = []

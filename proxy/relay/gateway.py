@@ -36,6 +36,16 @@ class AnySession(Protocol):
         """End now."""
 
 
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """What follows from the settings; a reload makes it anew, for connections that come afterwards."""
+
+    file: ProxyFile
+    dialer: Dialer
+    client_tls: ssl.SSLContext | None
+    ending: Ending | None
+
+
 @dataclass(slots=True)
 class Gateway:
     """`database` is the managed one; None if any may be."""
@@ -59,6 +69,13 @@ class Gateway:
     #: Set while no session is left.
     empty: asyncio.Event = field(default_factory=asyncio.Event)
     draining: bool = False
+    #: Another process has the address already: who comes in at the last moment is served, not sent away.
+    taken_over: bool = False
+
+    def equip(self, equipment: Equipment) -> None:
+        """All at once, and from now on."""
+        self.file, self.dialer = equipment.file, equipment.dialer
+        self.client_tls, self.ending = equipment.client_tls, equipment.ending
 
     @property
     def encryption(self) -> Encryption:

@@ -11,24 +11,16 @@ import structlog
 
 from proxy.conversation.actions import Action, Ask, Dismiss, Hold, Refused, ToClient, ToServer
 from proxy.conversation.conversation import Conversation
-from proxy.conversation.opening import (
-    Answer,
-    Begin,
-    Encrypt,
-    Opening,
-    Reject,
-    UnknownShape,
-)
+from proxy.conversation.opening import Begin, UnknownShape
 from proxy.conversation.statements import Question
 from proxy.errors import ServerUnreachable
+from proxy.relay.arrival import Arrival
 from proxy.relay.dialer import keep_alive
-from proxy.relay.encryption import client_handshake
 from proxy.relay.ends import End, TimedEnd
 from proxy.relay.gateway import Gateway
 from proxy.relay.login import LoginFailed, log_in
 from proxy.wire.messages import ADMIN_SHUTDOWN, CANNOT_CONNECT_NOW, CONNECTION_FAILURE, error_response, message
 from proxy.wire.startup import CancelRequest, StartupMessage
-from proxy.wire.tls import TlsStream
 from rules.phases import Shape
 
 #: What is read and thrown away for a client that is gone, before the server connection is cut.
@@ -99,7 +91,7 @@ class Session:
         self._client: End = client
         self._server: _ServerSide | None = None
         self._progress = _Progress.OPENING
-        self._opening: Opening | None = Opening(gateway.encryption)
+        self._arrival: Arrival | None = Arrival(gateway, client, self._close_client)
         self._conversation: Conversation | None = None
         self._dialing: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
@@ -165,7 +157,7 @@ class Session:
             self._client.write(data)
             return
         self._converse(self._conversation.receive_server, data)
-        if self._draining and self._conversation.idle:
+        if self._draining and self._may_go:
             self._say_goodbye()
 
     def server_eof(self) -> None:
@@ -187,38 +179,24 @@ class Session:
     # ------------------------------------------------------------------ from the first packet to the relay
 
     def _open(self, data: bytes) -> None:
-        assert self._opening is not None
-        for event in self._opening.receive(data):
-            match event:
-                case Answer(answer):
-                    self._client.write(answer)
-                case Reject(answer):
-                    self._close_client(answer)
-                case Encrypt():
-                    self._encrypt(event)
-                case Begin(first, rest):
-                    self._opening = None
-                    self._clear_timer()
-                    self._progress = _Progress.DIALING
-                    self._client.read(False)
-                    try:
-                        if isinstance(first, StartupMessage):
-                            self._who = first.who
-                            self._conversation = self._gateway.converse(first, self._shape)
-                    except UnknownShape as error:
-                        self._close_client(error.response)
-                        return
-                    self._dialing = asyncio.get_running_loop().create_task(self._dial(first, rest))
+        assert self._arrival is not None
+        begin = self._arrival.receive(data)
+        if begin is None:
+            return
+        first, self._arrival = begin.first, None
+        self._clear_timer()
+        self._progress = _Progress.DIALING
+        self._client.read(False)
+        try:
+            if isinstance(first, StartupMessage):
+                self._who = first.who
+                self._conversation = self._gateway.converse(first, self._shape)
+        except UnknownShape as error:
+            self._close_client(error.response)
+            return
+        self._dialing = asyncio.get_running_loop().create_task(self._dial(begin))
 
-    def _encrypt(self, event: Encrypt) -> None:
-        context = self._gateway.client_tls
-        assert context is not None, "only then is it offered"
-        if event.answer:
-            self._client.write(event.answer)
-        shaken = client_handshake(self._close_client if event.direct else None)
-        self._client.encrypt(TlsStream(context, server_side=True), shaken, event.received)
-
-    async def _dial(self, first: StartupMessage | CancelRequest, rest: bytes) -> None:
+    async def _dial(self, begin: Begin) -> None:
         try:
             server = await self._gateway.dialer.dial(lambda: _ServerSide(self))
         except ServerUnreachable as error:
@@ -226,10 +204,10 @@ class Session:
             log.warning("server_unreachable", reason=str(error), **self._who)
             hint = "Check that PostgreSQL runs there, and the proxy's option --server."
             answer = error_response("FATAL", CONNECTION_FAILURE, f"pgjanus: {error}", hint=hint)
-            self._close_client(answer if isinstance(first, StartupMessage) else b"")
+            self._close_client(answer if isinstance(begin.first, StartupMessage) else b"")
             return
         else:
-            await self._begin(server, first, rest)
+            await self._begin(server, begin.first, begin.rest)
         finally:
             self._dialing = None
 
@@ -341,8 +319,17 @@ class Session:
     def drain(self) -> None:
         """End as soon as no transaction runs."""
         self._draining = True
-        if self._progress in (_Progress.OPENING, _Progress.DIALING) or (self._conversation and self._conversation.idle):
+        before = self._progress in (_Progress.OPENING, _Progress.DIALING)
+        if self._may_go or (before and not self._gateway.taken_over):
             self._say_goodbye()
+
+    @property
+    def _may_go(self) -> bool:
+        """Where another process has the address, a client that has just come in gets what it came for."""
+        conversation = self._conversation
+        if conversation is None or not conversation.idle or self._progress is not _Progress.RELAYING:
+            return False
+        return conversation.has_served or not self._gateway.taken_over
 
     def abort(self) -> None:
         """End now."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,7 @@ import asyncpg
 
 from proxy.database import Connection, connect
 from proxy.errors import SecretsUnavailable, SettingsError
+from proxy.relay.login import FindSecret
 from proxy.wire.scram import Secret
 
 #: `"user" "secret"`, a quote within doubled; what follows is ignored.
@@ -46,12 +48,15 @@ class SecretsInFile:
 class SecretsOfDatabase:
     """Asked anew at each login, over one connection that is opened when it is needed."""
 
-    def __init__(self, database_url: str, query: str) -> None:
-        self._database_url, self._query = database_url, query
+    def __init__(self, database_url: str) -> None:
+        self._database_url = database_url
         self._connection: Connection | None = None
         self._alone = asyncio.Lock()
 
-    async def find(self, user: str) -> Secret | None:
+    def asking(self, query: str) -> FindSecret:
+        return partial(self._find, query)
+
+    async def _find(self, query: str, user: str) -> Secret | None:
         """
         Raises:
             SecretsUnavailable: the database does not say.
@@ -60,7 +65,7 @@ class SecretsOfDatabase:
             async with self._alone:
                 if self._connection is None or self._connection.is_closed():
                     self._connection = await connect(self._database_url)
-                row = await self._connection.fetchrow(self._query, user)
+                row = await self._connection.fetchrow(query, user)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             raise SecretsUnavailable(f"auth.auth_query: {error}") from error
         return Secret.read(row[1]) if row is not None and isinstance(row[1], str) else None

@@ -62,8 +62,8 @@ def server(certificates: Certificates) -> Iterator[SystemPostgres]:
 def proxy(
     request: pytest.FixtureRequest, server: SystemPostgres, certificates: Certificates, tmp_path: Path
 ) -> Iterator[LocalProxy]:
-    stored = SecretsOfDatabase(server.url(), AUTH_QUERY)
-    find: FindSecret = stored.find
+    stored = SecretsOfDatabase(server.url())
+    find: FindSecret = stored.asking(AUTH_QUERY)
     if request.param == "auth_file":
         with psycopg.connect(server.url()) as admin:
             rows = admin.execute("SELECT rolname, rolpassword FROM pg_authid WHERE rolcanlogin").fetchall()
@@ -138,8 +138,9 @@ def test_a_stored_password_of_another_kind_is_the_servers_matter(proxy: LocalPro
 def test_without_the_secrets_only_those_get_in_that_do_not_bind(
     server: SystemPostgres, certificates: Certificates
 ) -> None:
-    unreadable = SecretsOfDatabase(server.url(), "SELECT usename, passwd FROM pg_shadow WHERE nosuch = $1")
-    for find in (None, unreadable.find):
+    unreadable = SecretsOfDatabase(server.url())
+    wrong = unreadable.asking("SELECT usename, passwd FROM pg_shadow WHERE nosuch = $1")
+    for find in (None, wrong):
         proxy = start(server, certificates, find)
         try:
             with connect(proxy, "ada", "correct horse", sslmode="require", channel_binding="disable") as client:
