@@ -17,7 +17,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
@@ -42,6 +43,7 @@ _LEFT_TO_THE_GUARD = re.compile(r"WHEN NOT MATCHED.*_pgjanus_gate_old", re.IGNOR
 #: PostgreSQL refuses to lock the nullable side of an outer join, and finds that a predicate makes it an inner one only
 #: where the predicate is strict; the expression that stands for a converted column may not be (README, limits).
 _NULLABLE_SIDE = "cannot be applied to the nullable side of an outer join"
+_NUMERIC = 1700
 #: In front of a process's report.
 _REPORT = "report "
 
@@ -178,7 +180,21 @@ def _different(policy: str, sql: str, direct: Transcript, managed: Transcript) -
         return ""
     if policy in ("both_new-old", "new_new-old") and _LEFT_TO_THE_GUARD.search(f"{sql} {ours.message}"):
         return ""
+    if answer.rows != ours.rows and Counter(answer.rows) == Counter(ours.rows) and _values(answer) == _values(ours):
+        managed = [(managed[0][0], replace(ours, rows=answer.rows)), *managed[1:]]
     return "\n".join(differences(direct, managed))
+
+
+def _values(answer: Answer) -> list[list[object]]:
+    """The rows as ORDER BY compares them, which puts 10 and 10.0 in any order."""
+    numbers = [kind == _NUMERIC for _, kind, *_ in answer.columns]
+    return [
+        [
+            Decimal(value.decode()) if is_number and value is not None else value
+            for value, is_number in zip(row, numbers, strict=True)
+        ]
+        for row in answer.rows
+    ]
 
 
 def _refused(answer: Answer) -> bool:
