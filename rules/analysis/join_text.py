@@ -53,7 +53,7 @@ class JoinTexts:
     def _starts(self) -> list[int]:
         """The words that a list of FROM items may follow, the likelier one first."""
         kinds = [token.kind for token in self._source.tokens]
-        starts = [i for i, k in enumerate(kinds) if k == "FROM" and not (i and kinds[i - 1] == "DISTINCT")]
+        starts = [i for i, k in enumerate(kinds) if k == "FROM" and not self._source.compares(i)]
         return starts + [i for i, k in enumerate(kinds) if k == "USING"]
 
     def _joins(self, start: int) -> dict[int, list[JoinText]]:

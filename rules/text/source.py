@@ -145,6 +145,11 @@ class SourceText:
             index += 1
         return index
 
+    def compares(self, index: int) -> bool:
+        """Whether this FROM belongs to `a IS NOT DISTINCT FROM b`. DISTINCT alone may be a bare label before FROM."""
+        words = (self.kind(index - 1), self.kind(index - 2))
+        return self.kind(index) == "FROM" and words in (("DISTINCT", "IS"), ("DISTINCT", "NOT"))
+
     def items(self, index: int) -> list[tuple[int, int]]:
         """Split a comma-separated list of expressions from `index` on: (first token, token after the last) each."""
         found = []
@@ -173,8 +178,8 @@ class SourceText:
         kind, before = self.tokens[index].kind, self.kind(index - 1)
         if kind in (COMMA, SEMICOLON, "CASE", "END_P") or kind in _CLOSES:
             return True
-        inside = (kind == "FROM" and before == "DISTINCT") or (kind == "GROUP_P" and before == "WITHIN")
-        return kind in _EXPRESSION_ENDS and not inside  # a IS DISTINCT FROM b; percentile_cont(…) WITHIN GROUP (…)
+        within = kind == "GROUP_P" and before == "WITHIN" and self.kind(index + 1) == OPEN
+        return kind in _EXPRESSION_ENDS and not within and not self.compares(index)
 
 
 def walk(node: Any) -> Iterator[tuple[str, Node]]:
