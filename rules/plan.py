@@ -28,7 +28,7 @@ class FieldPatch:
     """One result column that is the client's own column of the table, although the server sees an expression.
 
     The expression has the column's type already; what it lacks is the origin (`table_oid`, `attnum`) and the modifier.
-    `cast` says that the client cast the column: PostgreSQL keeps the origin only if the cast changes nothing.
+    `cast` is the type that the client cast the column to: PostgreSQL keeps the origin only if that changes nothing.
     `row` says that it is a whole row of the table: `type_oid` is the table's row type then, where the server sees a
     `record`; `attnum` is 0, and so is `table_oid` unless it is the bare row.
     """
@@ -38,7 +38,7 @@ class FieldPatch:
     attnum: int
     type_oid: int
     typmod: int
-    cast: bool = False
+    cast: str = ""
     row: bool = False
 
     def describe(self, type_oid: int, typmod: int) -> tuple[int, int, int, int] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 
 from rules.analysis.join_text import JoinTexts
@@ -11,17 +11,21 @@ from rules.analysis.names import Entry, Level, Lookup, Merged
 from rules.analysis.references import References
 from rules.analysis.values import (
     CatalogRead,
-    Columns,
+    Ctes,
     OnClause,
     StarItem,
     alias,
     alias_columns,
+    derived,
     renamed,
     star_outputs,
     without,
 )
 from rules.errors import Refusal
 from rules.text.source import CLOSE, STAR, Node, string, unwrap
+
+#: What PostgreSQL calls them where the statement does not.
+_TABLE_NAMES = {"JsonTable": "json_table", "RangeTableFunc": "xmltable"}
 
 
 class FromItems(References):
@@ -31,7 +35,7 @@ class FromItems(References):
     def _join_texts(self) -> JoinTexts:
         return JoinTexts(self._source)
 
-    def _from(self, item: Node, level: Level, ctes: Mapping[str, Columns]) -> tuple[list[Entry], list[StarItem]]:
+    def _from(self, item: Node, level: Level, ctes: Ctes) -> tuple[list[Entry], list[StarItem]]:
         """Add an item of FROM to `level`; returns its entries and what a star takes from it."""
         kind, body = unwrap(item)
         match kind:
@@ -46,24 +50,22 @@ class FromItems(References):
                 parent = level if body.get("lateral") else level.parent
                 query_kind, query = unwrap(body["subquery"])
                 outputs = self._query(query_kind, query, parent, ctes)
-                entry = Entry(alias(body), renamed(outputs, alias_columns(body)))
+                entry = derived(alias(body), renamed(outputs, alias_columns(body)))
             case "RangeFunction":
                 self._expressions(body.get("functions"), level, ctes)
                 entry = function_entry(self._lookup, body)
             case _:  # XMLTABLE, JSON_TABLE
                 self._expressions({k: v for k, v in body.items() if k != "alias"}, level, ctes)
-                entry = Entry(alias(body), None)
+                outputs = [(name, None) for name in _table_columns(body["columns"])]
+                entry = derived(alias(body) or _TABLE_NAMES.get(kind), renamed(outputs, alias_columns(body)))
         level.entries.append(entry)
         return [entry], [StarItem(entry)]
 
-    def _range_var(self, body: Node, ctes: Mapping[str, Columns]) -> Entry:
+    def _range_var(self, body: Node, ctes: Ctes) -> Entry:
         name, schema, own = body["relname"], body.get("schemaname"), alias(body)
         names = alias_columns(body)
         if schema is None and name in ctes:
-            columns = ctes[name]
-            if names and columns is not None:
-                columns = renamed(list(columns.items()), names)
-            return Entry(own or name, columns)
+            return derived(own or name, renamed(ctes[name], names))
         entry = self._note(self._lookup.table_entry(schema, name, own))
         if entry.managed is not None:
             if names:
@@ -73,9 +75,9 @@ class FromItems(References):
         if entry.catalog is not None:
             self.result.catalogs.append(CatalogRead(body, entry.catalog))
         if names and entry.columns is not None:
-            columns = renamed(list(entry.columns.items()), names)
-            types = dict(zip(columns or (), (entry.types.get(c) for c in entry.columns), strict=False))
-            return Entry(entry.name, columns, types={c: t for c, t in types.items() if t is not None})
+            found = derived(entry.name, renamed(list(entry.columns.items()), names))
+            types = dict(zip(found.columns or (), (entry.types.get(c) for c in entry.columns), strict=False))
+            return replace(found, types={c: t for c, t in types.items() if t is not None})
         return entry
 
     def _remove_column_aliases(self, body: Node) -> None:
@@ -86,7 +88,7 @@ class FromItems(References):
         end = source.tokens[source.closing(index + 1)].end
         self.result.removed.append((source.tokens[index].end, end))
 
-    def _join(self, body: Node, level: Level, ctes: Mapping[str, Columns]) -> tuple[list[Entry], list[StarItem]]:
+    def _join(self, body: Node, level: Level, ctes: Ctes) -> tuple[list[Entry], list[StarItem]]:
         left, left_star = self._from(body["larg"], level, ctes)
         right, right_star = self._from(body["rarg"], level, ctes)
         entries, star = left + right, left_star + right_star
@@ -107,7 +109,7 @@ class FromItems(References):
         if "alias" in body:
             for entry in entries:
                 level.entries.remove(entry)
-            joined = Entry(alias(body), renamed(star_outputs(star), alias_columns(body)))
+            joined = derived(alias(body), renamed(star_outputs(star), alias_columns(body)))
             level.entries.append(joined)
             return [joined], [StarItem(joined)]
         if "join_using_alias" in body:
@@ -128,7 +130,7 @@ class FromItems(References):
             return None
         managed = left.is_managed or right.is_managed
         if names is None:
-            if managed:
+            if managed or any(e.is_patched for e in left.entries + right.entries):
                 raise Refusal(
                     "it is not known which columns this NATURAL JOIN compares: those of one side are not known",
                     "Use JOIN … ON.",
@@ -171,6 +173,13 @@ class FromItems(References):
         if entry.managed is not None:
             self.result.touched.append(entry)
         return entry
+
+
+def _table_columns(columns: list[Node]) -> list[str]:
+    """The columns of JSON_TABLE or XMLTABLE; those of a NESTED PATH come behind the others."""
+    bodies = [unwrap(column)[1] for column in columns]
+    own = [str(c.get("name") or c["colname"]) for c in bodies if "columns" not in c]
+    return own + [name for c in bodies if "columns" in c for name in _table_columns(c["columns"])]
 
 
 def function_entry(lookup: Lookup, body: Node) -> Entry:

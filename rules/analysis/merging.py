@@ -15,7 +15,10 @@ from rules.analysis.names import AMBIGUOUS_COLUMN, Entry, Merged
 from rules.analysis.values import Sources, StarItem
 from rules.errors import UNDEFINED_COLUMN, Refusal
 from rules.phases import Shape
+from rules.plan import FieldPatch
 from rules.reads import find_column, is_stored
+
+_TEXT = (25, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class Side:
             elif item.column:
                 columns.append((item.column, item.entry))
             elif item.entry.columns is None or item.entry.open_ended:
+                columns += [(part[0], item.entry) for part in item.entry.parts if part is not None]
                 unknown.append(item.entry)
             else:
                 columns += [(name, item.entry) for name in item.entry.columns]
@@ -52,7 +56,7 @@ class Side:
         return [owner for column, owner in self.columns if column == name]
 
     def is_row(self, name: str) -> bool:
-        patches = [(o.columns or {}).get(name) for o in self.owners(name) if isinstance(o, Entry)]
+        patches = [o.patch(name) for o in self.owners(name) if isinstance(o, Entry)]
         return any(p is not None and p.row for p in patches)
 
     def cannot_name(self, name: str, shape: Shape) -> bool:
@@ -87,7 +91,7 @@ class Side:
                 f'common column name "{name}" appears more than once in {side} table', sqlstate=AMBIGUOUS_COLUMN
             )
         owner = owners[0] if owners else self.unknown[0]
-        if len(owners) + len(self.unknown) > 1 or (isinstance(owner, Merged) and not owner.sources):
+        if any(u is not owner for u in self.unknown) or (isinstance(owner, Merged) and not owner.sources):
             raise Refusal(
                 f'it is not known whose column "{name}" JOIN … USING means: the columns of another item are not known',
                 "Use JOIN … ON.",
@@ -105,15 +109,21 @@ class Side:
 
     def type_of(self, name: str) -> tuple[int, int] | None:
         owners = self.owners(name)
-        if len(owners) != 1 or self.unknown:
+        if len(owners) != 1 or any(u is not owners[0] for u in self.unknown):
             return None
         owner = owners[0]
         if isinstance(owner, Merged):
             return owner.type
-        patch = (owner.columns or {}).get(name)
+        patch = owner.patch(name)
         if patch is not None and not patch.cast:
             return patch.type_oid, patch.typmod
         return owner.types.get(name)
+
+    def patch_of(self, name: str) -> tuple[FieldPatch | None, bool]:
+        """A column's patch, and whether it is unclear. If another item has the name as well, the server refuses it."""
+        for owner in self.owners(name):
+            return (owner.patch, owner.unclear) if isinstance(owner, Merged) else (owner.patch(name), False)
+        return None, False
 
 
 def common_names(left: Side, right: Side) -> list[str] | None:
@@ -131,8 +141,29 @@ def merge(name: str, left: Side, right: Side, jointype: str, before: Merged | No
     """
     joins = (before.joins if before is not None else 0) + 1
     types = left.type_of(name), right.type_of(name)
+    patch, unclear = _description(left.patch_of(name), right.patch_of(name), types, jointype)
     if types[0] is None or types[0] != types[1]:
-        return Merged(name, joins, rewritten=rewritten)
+        return Merged(name, joins, rewritten=rewritten, patch=patch, unclear=unclear)
     sides = {"JOIN_RIGHT": ("right",), "JOIN_FULL": ("left", "right")}.get(jointype, ("left",))
     sources = tuple(s for side in sides for s in (left if side == "left" else right).sources(name, side))
-    return Merged(name, joins, sources, types[0], rewritten)
+    return Merged(name, joins, sources, types[0], rewritten, patch, unclear)
+
+
+def _description(
+    left: tuple[FieldPatch | None, bool],
+    right: tuple[FieldPatch | None, bool],
+    types: tuple[tuple[int, int] | None, tuple[int, int] | None],
+    jointype: str,
+) -> tuple[FieldPatch | None, bool]:
+    """The patch of a merged column, and whether it is unclear (buildMergedJoinVar).
+
+    An outer join keeps one side's column and an inner one the left side's, unless that is converted to the common type:
+    it is none of a table then, and an inner join keeps the other one. A full join keeps none.
+    """
+    if jointype == "JOIN_FULL" or (left == right == (None, False)):
+        return None, False
+    if jointype == "JOIN_RIGHT":
+        return right if types[0] == types[1] is not None else (None, right != (None, False))
+    if types[0] == types[1] is not None or types[0] == _TEXT:  # the preferred type of its kind, which nothing replaces
+        return left
+    return None, jointype == "JOIN_INNER" or left != (None, False)

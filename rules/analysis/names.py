@@ -17,6 +17,8 @@ from rules.snapshot import Snapshot
 
 AMBIGUOUS_COLUMN = "42702"
 INVALID_COLUMN_REFERENCE = "42P10"
+#: An output column: its name and patch; None stands for a star of unknown width.
+Output = tuple[str, FieldPatch | None] | None
 SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 
 
@@ -29,7 +31,7 @@ class Entry:
     this client must not. `open_ended`: there may be fewer columns than these (overloaded functions). `catalog` is the
     system relation that this is, if what it says of a managed table is not what this client must be told. `types` has
     (OID, modifier) of the columns of a table. `real` are the visible names of a managed table's columns where the
-    statement gave them others, `users AS u (a, b)`.
+    statement gave them others, `users AS u (a, b)`. `parts` is what is known of a sub-select's columns if not all are.
     """
 
     name: str | None
@@ -43,11 +45,31 @@ class Entry:
     real: Mapping[str, str] = field(default_factory=dict)
     catalog: Relation | None = None
     has_ctid: bool = True
+    parts: tuple[Output, ...] = ()
+
+    @property
+    def _patches(self) -> list[FieldPatch | None]:
+        return [*(self.columns or {}).values(), *(part[1] for part in self.parts if part is not None)]
 
     @property
     def has_rows(self) -> bool:
         """Whether one of its columns is a whole row of a managed table."""
-        return any(patch is not None and patch.row for patch in (self.columns or {}).values())
+        return any(patch is not None and patch.row for patch in self._patches)
+
+    @property
+    def is_patched(self) -> bool:
+        """Whether one of its columns has a patch."""
+        return any(patch is not None for patch in self._patches)
+
+    def has(self, name: str) -> bool:
+        """Whether it is known to have a column of that name."""
+        return name in (self.columns or ()) or any(part is not None and part[0] == name for part in self.parts)
+
+    def patch(self, name: str) -> FieldPatch | None:
+        """The patch of a column. Where the name may be another one's as well, the server calls it ambiguous."""
+        if self.columns is not None:
+            return self.columns.get(name)
+        return next((part[1] for part in self.parts if part is not None and part[0] == name), None)
 
     @property
     def row_patch(self) -> FieldPatch:
@@ -95,7 +117,8 @@ class Merged:
 
     Its value is the first of `sources` (an entry and its column) that is not NULL; () if they are not known. `type` is
     (OID, modifier), None if it is not known or not that of every source. `rewritten`: the join has ON in place of
-    USING now, so that the bare name means nothing any more.
+    USING now, so that the bare name means nothing any more. `patch` is the description of the one column that it is;
+    `unclear`: it may also be another one's.
     """
 
     name: str
@@ -103,12 +126,21 @@ class Merged:
     sources: tuple[tuple[Entry, str], ...] = ()
     type: tuple[int, int] | None = None
     rewritten: bool = False
+    patch: FieldPatch | None = None
+    unclear: bool = False
 
-    @property
-    def patch(self) -> FieldPatch | None:
-        """The description of the one column that it is."""
-        entry, column = self.sources[0] if len(self.sources) == 1 else (None, "")
-        return entry.columns.get(column) if entry is not None and entry.columns else None
+    def described(self) -> FieldPatch | None:
+        """The patch of an output column that is this one.
+
+        Raises:
+            Refusal: it is not known.
+        """
+        if self.unclear:
+            raise Refusal(
+                f'the type of the column "{self.name}" that JOIN … USING makes is not known',
+                "Use JOIN … ON, and name the column of one side.",
+            )
+        return self.patch
 
 
 @dataclass(eq=False)
@@ -239,8 +271,8 @@ class Lookup:
             if name in scope.merged:
                 return self._merged(level, scope, name, position, captured, uncertain)
             entries = [e for e in scope.entries if not e.qualified_only]
-            owners = [e for e in entries if e.columns is not None and name in e.columns]
-            unknown = any(e.columns is None for e in entries)
+            owners = [e for e in entries if e.has(name)]
+            unknown = any(e.columns is None and e not in owners for e in entries)
             captured = captured or any(name in e.hidden for e in entries)
             if len(owners) > 1:
                 if any(e.managed for e in owners):
@@ -254,7 +286,8 @@ class Lookup:
                 return None
             if owners:
                 changed = owners[0].managed is not None and (name in self.interesting or bool(owners[0].real))
-                if (unknown or uncertain) and (changed or captured):
+                patched = uncertain and owners[0].patch(name) is not None
+                if patched or ((unknown or uncertain) and (changed or captured)):
                     raise Refusal(
                         f'it is not known whose column "{name}" is: the columns of another item in FROM are not known',
                         "Write the table's name or alias in front of the column.",
@@ -286,7 +319,7 @@ class Lookup:
         """A merged column has no name but the bare one, which another entry may have as well."""
         merged = scope.merged[name]
         entries = [e for e in scope.entries if not e.qualified_only]
-        owners = [e for e in entries if name in (e.columns or ())]
+        owners = [e for e in entries if e.has(name)]
         if len(owners) > merged.joins + 1 and (merged.rewritten or any(e.managed for e in owners)):
             raise Refusal(f'column reference "{name}" is ambiguous', sqlstate=AMBIGUOUS_COLUMN, position=position)
         if not (merged.rewritten or captured or any(name in e.hidden for e in entries)):
@@ -296,6 +329,15 @@ class Lookup:
         for entry, column in merged.sources:
             self._check_alias(level, entry, column, position)
         return Found(merged.sources[0][0], merged=merged)
+
+    def merged(self, level: Level, name: str) -> Merged | None:
+        """The column of a JOIN USING that a bare name means, as far as `column` finds no owner of it."""
+        scope: Level | None = level
+        while scope is not None:
+            if name in scope.merged or any(e.has(name) for e in scope.entries):
+                return scope.merged.get(name)
+            scope = scope.parent
+        return None
 
     def entry(self, level: Level, name: str, schema: str | None = None) -> Entry | None:
         """The range-table entry called `name`, from the innermost scope outwards."""
@@ -312,7 +354,7 @@ class Lookup:
     def qualified(self, entry: Entry, name: str, position: int) -> bool:
         """Whether `entry.name` is a visible column; refuses what the server would find and this client must not see."""
         if entry.columns is None or name in entry.columns:
-            return entry.columns is not None
+            return entry.has(name)
         if entry.managed is not None and name not in SYSTEM_COLUMNS:
             if name in entry.hidden or not is_stored(entry.managed, self.client.shape):
                 raise _undefined(f"{entry.name}.{name}", position, quoted=False)

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rules.analysis.names import SYSTEM_COLUMNS, Entry, Found, Level, Lookup
+from rules.analysis.names import SYSTEM_COLUMNS, Entry, Found, Level, Lookup, Merged, Output
 from rules.analysis.rows import Fate, Frame, Holds, fate_of_row
 from rules.analysis.values import (
     QUERIES,
     Analysis,
-    Columns,
+    Ctes,
     MergedReference,
-    Output,
     Reference,
     RowReference,
     Star,
     StarItem,
+    cast_value,
 )
 from rules.errors import SYNTAX_ERROR, Refusal
 from rules.plan import FieldPatch
@@ -33,10 +32,10 @@ _ROW_ASSIGNMENT = ("subselect", "SubLink", "source", "MultiAssignRef")
 class Value:
     """What an output column needs to know of an expression.
 
-    `column`: it is this column of an entry, or a cast of it. `row`: it is a whole row of a managed table.
+    `column`: it is the column of this description, or a cast of it. `row`: it is a whole row of a managed table.
     """
 
-    column: tuple[Entry, str] | None = None
+    column: FieldPatch | Merged | None = None
     row: FieldPatch | None = None
 
 
@@ -49,13 +48,13 @@ class References(ABC):
         self.result = Analysis()
 
     @abstractmethod
-    def _query(self, kind: str, node: Node, parent: Level | None, ctes: Mapping[str, Columns]) -> list[Output]:
+    def _query(self, kind: str, node: Node, parent: Level | None, ctes: Ctes) -> list[Output]:
         """Analyse a query; `kind` is one of QUERIES. Returns its output columns."""
 
-    def _expressions(self, node: Any, level: Level, ctes: Mapping[str, Columns]) -> Value:
+    def _expressions(self, node: Any, level: Level, ctes: Ctes) -> Value:
         """Resolve every reference below `node`, and say what `node` itself is."""
         value = Value()
-        whole = [node, node["TypeCast"]["arg"] if isinstance(node, dict) and "TypeCast" in node else node]
+        whole = cast_value(node) if isinstance(node, dict) else node
         stack: list[tuple[Any, Frame | None]] = [(node, None)]
         while stack:
             item, frame = stack.pop()
@@ -78,9 +77,11 @@ class References(ABC):
                     stack.append((body["indirection"], Frame(key, body, frame)))
                 elif isinstance(body, (dict, list)):
                     stack.append((body, Frame(key, body, frame)))
+                    if key == "FuncCall":
+                        found = self._functional_notation(body, level)
                 if found is not None:
                     value.row = found.row or value.row
-                    if any(item is w for w in whole):
+                    if item is whole:
                         value.column = found.column
         return value
 
@@ -111,18 +112,20 @@ class References(ABC):
         start = self._source.location(reference)
         found: Found | None = self._lookup.column(level, name, start)
         if found is None:
-            return self._whole_row(reference, level, frame)
+            merged = self._lookup.merged(level, name)
+            return Value(merged) if merged is not None else self._whole_row(reference, level, frame)
         if found.merged is not None:
             self.result.merged.append(MergedReference(*self._span(reference), found.merged))
-            return Value(found.merged.sources[0] if len(found.merged.sources) == 1 else None)
+            return Value(found.merged)
         if found.entry.managed is not None or found.captured:
             self._add(start, found.entry, name, level)
         return self._column_value(reference, found.entry, name, level, frame)
 
     def _column_value(self, reference: Node, entry: Entry, name: str, level: Level, frame: Frame | None) -> Value:
-        patch = (entry.columns or {}).get(name)
-        row = self._follow(reference, patch, level, frame) if patch is not None and patch.row else None
-        return Value((entry, name), row)
+        patch = entry.patch(name)
+        if patch is not None and patch.row:
+            return Value(row=self._follow(reference, patch, level, frame))
+        return Value(patch)
 
     # --- whole rows ------------------------------------------------------------------------------------------
 
@@ -196,7 +199,7 @@ class References(ABC):
             owner = found.entry if found is not None else None
             if len(names) > 1:
                 owner = self._lookup.entry(level, names[-2], names[-3] if len(names) > 2 else None)
-            other = (owner.columns or {}).get(names[-1]) if owner is not None else None
+            other = owner.patch(names[-1]) if owner is not None else None
         return other is not None and other.row and other.type_oid == patch.type_oid
 
     def _check_row_assignment(self, outputs: list[Output], frame: Frame | None) -> None:
@@ -227,7 +230,8 @@ class References(ABC):
         kind, reference = unwrap(body["arg"])
         entry = self._row_entry(reference, level) if kind == "ColumnRef" else None
         if entry is None or entry.managed is None:
-            return None
+            first, *rest = body["indirection"]
+            return self._projection(body["arg"], string(first), level) if "String" in first and not rest else None
         start, end = self._span(reference)
         first = body["indirection"][0]
         if "String" not in first:
@@ -244,7 +248,18 @@ class References(ABC):
         self._check_grouped(entry, name, level, start)
         field = self._source.span(dot, self._source.name_end(dot + 1))
         self.result.references.append(Reference(start, end, entry, name, field))
-        return Value((entry, name) if len(body["indirection"]) == 1 else None)
+        return Value(entry.patch(name) if len(body["indirection"]) == 1 else None)
+
+    def _projection(self, argument: Node, name: str, level: Level) -> Value | None:
+        """`(v).name` or `name(v)` of a sub-select `v` is its column; None if it is not known to be one with a patch."""
+        kind, reference = unwrap(argument)
+        entry = self._named_row(reference, level) if kind == "ColumnRef" else None
+        patch = entry.patch(name) if entry is not None and entry.managed is None else None
+        return Value(patch) if patch is not None and not patch.row else None
+
+    def _functional_notation(self, call: Any, level: Level) -> Value | None:
+        path, arguments = call["funcname"], call.get("args", [])
+        return self._projection(arguments[0], string(path[0]), level) if len(path) == len(arguments) == 1 else None
 
     def _star_in_row(self, reference: Node, level: Level, row: Frame) -> None:
         """`ROW(u.*, 1)` takes every column of `u`."""

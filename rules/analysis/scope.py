@@ -10,23 +10,24 @@ statement returns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from rules.analysis.from_items import FromItems
 from rules.analysis.labels import label_of, label_reference
-from rules.analysis.names import Entry, Level
+from rules.analysis.names import Entry, Level, Merged, Output
 from rules.analysis.values import (
     Analysis,
-    Columns,
+    Ctes,
     Label,
-    Output,
     Place,
     Star,
     StarItem,
     Write,
     bare_name,
+    cast_patch,
     check_width,
+    in_order,
     names_of_query,
     refuse_rows,
     renamed,
@@ -49,7 +50,7 @@ class Analyser(FromItems):
 
     # --- queries ---------------------------------------------------------------------------------------------
 
-    def _query(self, kind: str, node: Node, parent: Level | None, ctes: Mapping[str, Columns]) -> list[Output]:
+    def _query(self, kind: str, node: Node, parent: Level | None, ctes: Ctes) -> list[Output]:
         ctes = self._with(node.get("withClause"), parent, ctes)
         match kind:
             case "SelectStmt":
@@ -62,7 +63,7 @@ class Analyser(FromItems):
                 return self._merge(node, parent, ctes)
         raise Refusal(f"{kind} is not known here")
 
-    def _with(self, clause: Node | None, parent: Level | None, ctes: Mapping[str, Columns]) -> Mapping[str, Columns]:
+    def _with(self, clause: Node | None, parent: Level | None, ctes: Ctes) -> Ctes:
         if not clause:
             return ctes
         known = dict(ctes)
@@ -71,19 +72,15 @@ class Analyser(FromItems):
             for item in clause["ctes"]:
                 cte = item["CommonTableExpr"]
                 known[cte["ctename"]] = names_of_query(cte)
-        for item in clause["ctes"]:
-            cte = item["CommonTableExpr"]
+        for cte in in_order(clause):
             kind, body = unwrap(cte["ctequery"])
             outputs = self._query(kind, body, parent, known)
-            columns = renamed(outputs, [string(n) for n in cte.get("aliascolnames", [])])
-            if recursive and columns is None:
-                columns = known[cte["ctename"]]
-            known[cte["ctename"]] = columns
+            known[cte["ctename"]] = renamed(outputs, [string(n) for n in cte.get("aliascolnames", [])])
             if recursive:
                 refuse_rows(outputs, "WITH RECURSIVE")
         return known
 
-    def _select(self, node: Node, parent: Level | None, ctes: Mapping[str, Columns]) -> list[Output]:
+    def _select(self, node: Node, parent: Level | None, ctes: Ctes) -> list[Output]:
         if node.get("op", "SETOP_NONE") != "SETOP_NONE":
             left = self._query("SelectStmt", node["larg"], parent, ctes)
             right = self._query("SelectStmt", node["rarg"], parent, ctes)
@@ -134,7 +131,7 @@ class Analyser(FromItems):
             self.result.stars.append(Star(token.start, token.end, token.start, tuple(star), from_table=True))
         return star_outputs(star)
 
-    def _group_item(self, clause: Node, level: Level, outputs: list[Output], ctes: Mapping[str, Columns]) -> None:
+    def _group_item(self, clause: Node, level: Level, outputs: list[Output], ctes: Ctes) -> None:
         """GROUP BY prefers an input column, then an output name: the reverse of ORDER BY."""
         kind, body = unwrap(clause)
         if kind == "GroupingSet":
@@ -166,7 +163,7 @@ class Analyser(FromItems):
         end = self._source.name_span(start)[1]
         self.result.places.append(Place(start, end, places[0] + 1))
 
-    def _insert(self, node: Node, parent: Level | None, ctes: Mapping[str, Columns]) -> list[Output]:
+    def _insert(self, node: Node, parent: Level | None, ctes: Ctes) -> list[Output]:
         target = self._target(node)
         outputs: list[Output] = []
         self._expressions(node.get("cols"), Level(parent), ctes)  # a subscript may hold anything
@@ -186,9 +183,7 @@ class Analyser(FromItems):
             self.result.writes.append(Write("InsertStmt", node, target, tuple(outputs)))
         return self._returning(node, level, [StarItem(target)], ctes)
 
-    def _update_or_delete(
-        self, kind: str, node: Node, parent: Level | None, ctes: Mapping[str, Columns]
-    ) -> list[Output]:
+    def _update_or_delete(self, kind: str, node: Node, parent: Level | None, ctes: Ctes) -> list[Output]:
         target = self._target(node)
         level = Level(parent)
         star = [StarItem(target)]
@@ -201,7 +196,7 @@ class Analyser(FromItems):
             self.result.writes.append(Write(kind, node, target))
         return self._returning(node, level, star, ctes)
 
-    def _merge(self, node: Node, parent: Level | None, ctes: Mapping[str, Columns]) -> list[Output]:
+    def _merge(self, node: Node, parent: Level | None, ctes: Ctes) -> list[Output]:
         target = self._target(node)
         level = Level(parent)
         _, star = self._from(node["sourceRelation"], level, ctes)
@@ -225,7 +220,7 @@ class Analyser(FromItems):
         # The target of a DML statement is never a CTE.
         return self._note(self._lookup.table_entry(relation.get("schemaname"), relation["relname"], alias))
 
-    def _returning(self, node: Node, level: Level, star: list[StarItem], ctes: Mapping[str, Columns]) -> list[Output]:
+    def _returning(self, node: Node, level: Level, star: list[StarItem], ctes: Ctes) -> list[Output]:
         clause = node.get("returningClause")
         if not clause:
             return []
@@ -243,9 +238,7 @@ class Analyser(FromItems):
 
     # --- target lists ----------------------------------------------------------------------------------------
 
-    def _targets(
-        self, targets: Sequence[Node], level: Level, star: list[StarItem], ctes: Mapping[str, Columns]
-    ) -> list[Output]:
+    def _targets(self, targets: Sequence[Node], level: Level, star: list[StarItem], ctes: Ctes) -> list[Output]:
         outputs: list[Output] = []
         for item in targets:
             check_width(outputs)
@@ -267,15 +260,13 @@ class Analyser(FromItems):
                 self.result.labels.append(Label(first, start, name))
             patch = found.row
             if patch is None and found.column is not None:
-                entry, column = found.column
-                patch = (entry.columns or {}).get(column)
-                if patch is not None and patch.row:
-                    patch = None  # the row was looked at, and something else came of it
-            outputs.append((name, patch and replace(patch, name=name, cast=patch.cast or kind == "TypeCast")))
+                column = found.column.described() if isinstance(found.column, Merged) else found.column
+                patch = cast_patch(column, target["val"])
+            outputs.append((name, patch and replace(patch, name=name)))
         check_width(outputs)
         return outputs
 
-    def _star_of_row(self, body: Node, target: Node, level: Level, ctes: Mapping[str, Columns]) -> list[Output]:
+    def _star_of_row(self, body: Node, target: Node, level: Level, ctes: Ctes) -> list[Output]:
         """`(u).*` among the output columns is `u.*`; of any other composite value the width is not known."""
         kind, reference = unwrap(body["arg"])
         if kind != "ColumnRef" or len(body["indirection"]) > 1:

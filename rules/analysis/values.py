@@ -7,20 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from rules.analysis.labels import label_of
-from rules.analysis.names import Entry, Merged
+from rules.analysis.names import Entry, Merged, Output
 from rules.catalog import Relation
 from rules.errors import Refusal
 from rules.plan import FieldPatch
-from rules.text.source import Node, string, unwrap
+from rules.text.source import Node, string, unwrap, walk
 
 QUERIES = ("SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt")
-#: An output column: its name and patch; None stands for a star of unknown width.
-Output = tuple[str, FieldPatch | None] | None
-Columns = Mapping[str, FieldPatch | None] | None
+#: The output columns of each CTE that can be named.
+Ctes = Mapping[str, Sequence[Output]]
 #: Columns of which the first that is not NULL counts.
 Sources = tuple[tuple[Entry, str], ...]
-#: Behind a name that is taken in a Columns mapping already, with how often: it cannot be named then, but it counts for
-#: a star's width.
+#: Behind a name that an entry has for another column already, with how often: it cannot be named then, but it counts
+#: for a star's width.
 _AGAIN = "\0"
 #: MaxTupleAttributeNumber, and the SQLSTATE of what has more columns. Without that limit the columns of a short text
 #: could be more than there is memory for: `SELECT *, * FROM (SELECT *, * FROM (…))`.
@@ -189,32 +188,98 @@ def bare_name(node: Node) -> str | None:
     return None
 
 
-def renamed(outputs: Sequence[Output], names: list[str]) -> Columns:
-    """Columns by name after an alias list; None if a star of unknown width is among them."""
+def cast_value(node: Node) -> Node:
+    """What is cast, if anything."""
+    while "TypeCast" in node:
+        node = node["TypeCast"]["arg"]
+    return node
+
+
+def cast_patch(patch: FieldPatch | None, node: Node) -> FieldPatch | None:
+    """The patch of a column with the casts around it. One to another type than the rest is of makes a value of it."""
+    while patch is not None and "TypeCast" in node:
+        kind = _type_words(node["TypeCast"]["typeName"])
+        patch = replace(patch, cast=kind) if patch.cast in ("", kind) else None
+        node = node["TypeCast"]["arg"]
+    return patch
+
+
+def _type_words(name: Node) -> str:
+    constants = [{k: v for k, v in unwrap(m)[1].items() if k != "location"} for m in name.get("typmods", [])]
+    return f"{string(name['names'][-1])} {constants} {'arrayBounds' in name}"
+
+
+def renamed(outputs: Sequence[Output], names: list[str]) -> list[Output]:
+    """Output columns after an alias list.
+
+    Raises:
+        Refusal: it is not known which of them a name is for.
+    """
+    known = outputs.index(None) if None in outputs else len(outputs)
+    if len(names) > known and None in outputs:
+        if any(o is not None and o[1] is not None for o in outputs[known:]):
+            raise Refusal(
+                f'it is not known which column is called "{names[known]}" here: it stands behind a * of unknown width',
+                "Name the columns.",
+            )
+        outputs = [*outputs[:known], *((name, None) for name in names[known:]), None]
+    found = list(outputs)
+    for i, (name, output) in enumerate(zip(names, outputs, strict=False)):
+        found[i] = output and (name, output[1] and replace(output[1], name=name))
+    return found
+
+
+def derived(name: str | None, outputs: Sequence[Output]) -> Entry:
+    """The entry of a query with these output columns."""
     columns: dict[str, FieldPatch | None] = {}
     times: Counter[str] = Counter()
-    for i, output in enumerate(outputs):
+    for output in outputs:
         if output is None:
-            return None
-        name = names[i] if i < len(names) else output[0].partition(_AGAIN)[0]
-        key = f"{name}{_AGAIN}{times[name]}" if name in times else name
-        times[name] += 1
-        columns[key] = output[1] and replace(output[1], name=name)
-    return columns
+            return Entry(name, None, parts=tuple(outputs))
+        times[output[0]] += 1
+        again = times[output[0]] - 1
+        columns[f"{output[0]}{_AGAIN}{again}" if again else output[0]] = output[1]
+    return Entry(name, columns)
 
 
-def names_of_query(cte: Node) -> Columns:
+def visible_name(column: str) -> tuple[str, bool]:
+    """The name of an entry's column, and whether it can be named: only one of those that are called the same is."""
+    name, again, _ = column.partition(_AGAIN)
+    return name, not again
+
+
+def in_order(clause: Node) -> list[Node]:
+    """The CTEs of a WITH, each behind those that it names: those of WITH RECURSIVE may come in any order."""
+    given: list[Node] = [item["CommonTableExpr"] for item in clause["ctes"]]
+    ctes = {cte["ctename"]: cte for cte in given}
+    if not clause.get("recursive") or len(ctes) < len(given):
+        return given
+    found: dict[str, Node] = {}
+    seen: set[str] = set()
+    stack = list(reversed(ctes))
+    while stack:
+        cte = ctes[stack[-1]]
+        seen.add(stack[-1])
+        missing = {body["relname"] for _, body in walk(cte) if body.get("relname") in ctes} - seen
+        if missing:
+            stack += sorted(missing)
+        else:
+            found.setdefault(stack.pop(), cte)
+    return list(found.values())
+
+
+def names_of_query(cte: Node) -> list[Output]:
     """What can be said of a recursive CTE's columns before it is analysed."""
     names = [string(n) for n in cte.get("aliascolnames", [])]
     if names:
-        return dict.fromkeys(names)
+        return [(name, None) for name in names]
     kind, body = unwrap(cte["ctequery"])
     while kind == "SelectStmt" and "larg" in body:
         body = body["larg"]
     targets = body.get("targetList", []) if kind == "SelectStmt" else []
     if not targets or any("A_Star" in str(t["ResTarget"].get("val", {}).get("ColumnRef", "")) for t in targets):
-        return None
-    return dict.fromkeys(label_of(t["ResTarget"]) for t in targets)
+        return [None]
+    return [(label_of(t["ResTarget"]), None) for t in targets]
 
 
 def star_outputs(star: Sequence[StarItem]) -> list[Output]:
@@ -222,13 +287,15 @@ def star_outputs(star: Sequence[StarItem]) -> list[Output]:
     outputs: list[Output] = []
     for item in star:
         if item.entry is None:
-            outputs.append((item.column, item.merged.patch if item.merged is not None else None))
+            outputs.append((item.column, item.merged.described() if item.merged is not None else None))
         elif item.column:
-            outputs.append((item.column, (item.entry.columns or {}).get(item.column)))
-        elif item.entry.columns is None or item.entry.open_ended:
+            outputs.append((visible_name(item.column)[0], item.entry.patch(item.column)))
+        elif item.entry.columns is None:
+            outputs += item.entry.parts or (None,)
+        elif item.entry.open_ended:
             outputs.append(None)
         else:
-            outputs += [(name.partition(_AGAIN)[0], patch) for name, patch in item.entry.columns.items()]
+            outputs += [(visible_name(name)[0], patch) for name, patch in item.entry.columns.items()]
     return outputs
 
 
@@ -270,7 +337,10 @@ def without(star: list[StarItem], merged: set[str]) -> list[StarItem]:
         if item.entry is None or item.column:
             if item.column not in merged:
                 rest.append(item)
-        elif item.entry.columns is None or item.entry.open_ended:
+        elif item.entry.columns is None:
+            parts = tuple(part for part in item.entry.parts if part is None or part[0] not in merged)
+            rest.append(StarItem(replace(item.entry, parts=parts)))
+        elif item.entry.open_ended:
             rest.append(item)
         else:
             rest += [StarItem(item.entry, name) for name in item.entry.columns if name not in merged]

@@ -13,8 +13,8 @@ value needs a sub-query, of its own:
 
 from __future__ import annotations
 
-from rules.analysis.names import Entry
-from rules.analysis.values import Analysis, Output, Reference, Sources, Star
+from rules.analysis.names import Entry, Output
+from rules.analysis.values import Analysis, Reference, Sources, Star, visible_name
 from rules.changes import quote_identifier
 from rules.errors import Refusal
 from rules.phases import Shape
@@ -103,6 +103,12 @@ def _star_sql(star: Star, shape: Shape) -> str:
         if entry is None:
             name = quote_identifier(item.column)
             items.append(f"{sources_sql(item.merged.sources, shape)} AS {name}" if item.merged else name)
+        elif item.column and not visible_name(item.column)[1]:
+            raise Refusal(
+                f'this * stands for two columns "{visible_name(item.column)[0]}" beside a column of JOIN … USING',
+                "Name the columns, or write alias.* for each table.",
+                position=star.position,
+            )
         elif item.column:
             items.append(_output(entry, item.column, shape))
         elif entry.managed is not None:

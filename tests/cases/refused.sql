@@ -29,7 +29,7 @@ SELECT u = ANY (ARRAY[v]) FROM users u, users v
 
 SELECT u.pg_typeof FROM users u
 
-SELECT row_to_json(u) FROM users u, XMLTABLE('/a' PASSING '<a/>' COLUMNS u int PATH 'b')
+SELECT row_to_json(u) FROM users u, ROWS FROM (generate_series(1, 2), generate_series(1, 2)) f
 
 WITH RECURSIVE r AS (SELECT u FROM users u) SELECT * FROM r
 
@@ -61,7 +61,7 @@ CREATE TABLE other (u users)
 PREPARE p (users) AS SELECT $1
 
 -- reason: joins that compare by name where a name cannot be followed
-SELECT count(*) FROM users NATURAL JOIN XMLTABLE('/a' PASSING '<a/>' COLUMNS id int PATH 'b')
+SELECT count(*) FROM users NATURAL JOIN ROWS FROM (generate_series(1, 2), generate_series(1, 2)) f
 
 -- shape: new
 SELECT first_name FROM users u JOIN (SELECT 'Ada' AS first_name) s USING (first_name)
@@ -193,7 +193,7 @@ SELECT "_PGJANUS_state" FROM users
 
 -- reason: a name whose owner cannot be known
 -- shape: old
-SELECT full_name FROM users, XMLTABLE('/a' PASSING '<a/>' COLUMNS x int PATH 'b')
+SELECT full_name FROM users, ROWS FROM (generate_series(1, 2), generate_series(1, 2)) f
 
 -- reason: a name that only a hidden column answers to
 -- shape: new
@@ -231,3 +231,6 @@ SELECT (s.u).id FROM (SELECT u, 1 AS one FROM users u) s
 SET TRANSACTION SNAPSHOT '00000003-0000001B-1'
 
 set /* a comment */ transaction snapshot '00000003-0000001B-1'
+
+-- reason: a * beside a merged column stands for two columns of one name, which cannot be named one by one
+SELECT * FROM users JOIN (SELECT *, age FROM users) v USING (id)

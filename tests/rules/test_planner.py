@@ -69,6 +69,19 @@ def test_what_is_not_exact_is_refused_with_a_reason(case: Case, phase: str) -> N
         assert str(found.refusal)
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT full_name FROM (SELECT lower(nick) AS full_name FROM users) b"
+        " JOIN (SELECT full_name FROM users) a USING (full_name)",
+        "SELECT x.g FROM (SELECT f.*, u.* FROM users u, ROWS FROM (now(), now()) f) x (a, b, c, d, e, f, g)",
+        "SELECT 1 FROM (SELECT u.*, f.* FROM users u, ROWS FROM (now(), now()) f) x NATURAL JOIN people",
+    ],
+)
+def test_where_a_column_comes_from_is_never_guessed(sql: str) -> None:
+    assert refusal(sql, "reading_new").refusal.sqlstate == "0A000"
+
+
 def test_comments_hints_and_spacing_survive() -> None:
     sql = "SELECT /*+ SeqScan(u) */ full_name , -- the name\n  age FROM users u"
     changed = rewritten(sql, "reading_new")
