@@ -14,19 +14,17 @@ again after a wait, so a value carried over from the batch would be a lost updat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
 from rules import reads
 from rules.catalog import TableName
-from rules.changes import ColumnChange, quote_identifier, quote_literal, quote_table
+from rules.changes import ColumnChange, quote_identifier, quote_table
 from rules.migration import Migration
 from rules.phases import (
     NEW_IS_VALID_FROM,
     OLD_IS_VALID_BELOW,
     STATE_COLUMN,
-    Phase,
     Reads,
     RowState,
     Shape,
@@ -117,20 +115,20 @@ def target_shape(state: RowState) -> Shape:
     return Shape.NEW if state is RowState.OLD else Shape.OLD
 
 
-def _key(key: Key, row: str) -> list[str]:
+def key_columns(key: Key, row: str) -> list[str]:
     return [f"{row}.{c.name if key.is_physical else quote_identifier(c.name)}" for c in key.columns]
 
 
 def after_key(key: Key, first_parameter: int) -> str:
     """Condition on `t`: beyond the cursor, whose values are parameters of type text from that one on."""
     values = [f"${first_parameter + i}::text::{c.type}" for i, c in enumerate(key.columns)]
-    return f"({', '.join(_key(key, 't'))}) > ({', '.join(values)})"
+    return f"({', '.join(key_columns(key, 't'))}) > ({', '.join(values)})"
 
 
 def until_key(key: Key, first_parameter: int) -> str:
     """Condition on `t`: up to the end of a range, whose values are parameters of type text from that one on."""
     values = [f"${first_parameter + i}::text::{c.type}" for i, c in enumerate(key.columns)]
-    return f"({', '.join(_key(key, 't'))}) <= ({', '.join(values)})"
+    return f"({', '.join(key_columns(key, 't'))}) <= ({', '.join(values)})"
 
 
 def _within(key: Key, state: RowState, first_parameter: int, *, after: bool, until: bool) -> str:
@@ -144,22 +142,22 @@ def _within(key: Key, state: RowState, first_parameter: int, *, after: bool, unt
 def in_key_order(key: Key) -> str:
     """ORDER BY for rows of `t`."""
     # A scan along ctid is in order by nature; asking for the order would sort the rest of the table for each batch.
-    return "" if key.is_physical else f" ORDER BY {', '.join(_key(key, 't'))}"
+    return "" if key.is_physical else f" ORDER BY {', '.join(key_columns(key, 't'))}"
 
 
 def key_values(key: Key, row: str) -> str:
     """A row's key as text[]."""
-    return f"ARRAY[{', '.join(f'{c}::text' for c in _key(key, row))}]"
+    return f"ARRAY[{', '.join(f'{c}::text' for c in key_columns(key, row))}]"
 
 
 def last_key(key: Key, relation: str) -> str:
     """Sub-select of the greatest key in a CTE, as text[]."""
-    order = ", ".join(f"{c} DESC" for c in _key(key, "k"))
+    order = ", ".join(f"{c} DESC" for c in key_columns(key, "k"))
     return f"(SELECT {key_values(key, 'k')} FROM {relation} AS k ORDER BY {order} LIMIT 1)"
 
 
-def _same_key(key: Key, left: str, right: str) -> str:
-    return " AND ".join(f"{a} = {b}" for a, b in zip(_key(key, left), _key(key, right), strict=True))
+def same_key(key: Key, left: str, right: str) -> str:
+    return " AND ".join(f"{a} = {b}" for a, b in zip(key_columns(key, left), key_columns(key, right), strict=True))
 
 
 def batch_sql(migration: Migration, key: Key, state: RowState, *, after: bool, until: bool = False, wait: bool) -> str:
@@ -174,13 +172,13 @@ def batch_sql(migration: Migration, key: Key, state: RowState, *, after: bool, u
     """
     table = quote_table(migration.table)
     by = key if wait or key.of_partitions else PHYSICAL_KEY
-    columns = ", ".join(dict.fromkeys([*_key(key, "t"), *_key(by, "t")]))
+    columns = ", ".join(dict.fromkeys([*key_columns(key, "t"), *key_columns(by, "t")]))
     where = _within(key, state, 2, after=after, until=until)
     return (
         f"WITH batch AS MATERIALIZED (SELECT {columns} FROM {table} AS t WHERE {where}{in_key_order(key)}"
         f" LIMIT $1::int8 FOR NO KEY UPDATE{'' if wait else ' SKIP LOCKED'}),"
         f" done AS (UPDATE {table} AS t SET {_assignments(migration, target_shape(state))}"
-        f" FROM batch WHERE {_same_key(by, 't', 'batch')} AND {in_state(state)} RETURNING 1)"
+        f" FROM batch WHERE {same_key(by, 't', 'batch')} AND {in_state(state)} RETURNING 1)"
         f" SELECT (SELECT count(*) FROM batch), (SELECT count(*) FROM done), {last_key(key, 'batch')}"
     )
 
@@ -191,14 +189,8 @@ def _json_of(migration: Migration, shape: Shape) -> str:
     return f"(SELECT row_to_json(s)::text FROM (SELECT {values}) AS s)"
 
 
-def values_sql(migration: Migration, key: Key) -> str:
-    """Both formats of the row of the key given by $1 … (as text): one row of two texts, JSON under visible names."""
-    old, new = _json_of(migration, Shape.OLD), _json_of(migration, Shape.NEW)
-    return f"SELECT {old}, {new} FROM {quote_table(migration.table)} AS t WHERE {_is(key)}"
-
-
-def _is(key: Key) -> str:
-    pairs = zip(_key(key, "t"), key.columns, strict=True)
+def is_key(key: Key) -> str:
+    pairs = zip(key_columns(key, "t"), key.columns, strict=True)
     return " AND ".join(f"{name} = ${i}::text::{column.type}" for i, (name, column) in enumerate(pairs, 1))
 
 
@@ -217,7 +209,7 @@ def one_row_sql(migration: Migration, key: Key, state: RowState) -> str:
     """Convert exactly the row of the key given by $1 … (as text)."""
     return (
         f"UPDATE {quote_table(migration.table)} AS t SET {_assignments(migration, target_shape(state))}"
-        f" WHERE {_is(key)} AND {in_state(state)}"
+        f" WHERE {is_key(key)} AND {in_state(state)}"
     )
 
 
@@ -230,7 +222,7 @@ def show_row_sql(migration: Migration, key: Key, state: RowState) -> str:
 def source_sql(migration: Migration, key: Key, state: RowState) -> str:
     """What the row of the key given by $1 … (as text) is converted from: one text, JSON under visible names."""
     source = _json_of(migration, target_shape(state).other)
-    return f"SELECT {source} FROM {quote_table(migration.table)} AS t WHERE {_is(key)}"
+    return f"SELECT {source} FROM {quote_table(migration.table)} AS t WHERE {is_key(key)}"
 
 
 def sample_count_sql(table: TableName, state: RowState) -> str:
@@ -245,7 +237,7 @@ def bounds_sql(table: TableName, key: Key, state: RowState) -> str:
     or fewer where the sample is small.
     """
     names = [f"k{i}" for i, _ in enumerate(key.columns)]
-    columns = ", ".join(f"{c} AS {name}" for c, name in zip(_key(key, "t"), names, strict=True))
+    columns = ", ".join(f"{c} AS {name}" for c, name in zip(key_columns(key, "t"), names, strict=True))
     order = ", ".join(names)
     return (
         f"SELECT ARRAY[{', '.join(f's.{n}::text' for n in names)}] FROM ("
@@ -260,7 +252,7 @@ def count_sql(table: TableName, state: RowState) -> str:
     return f"SELECT count(*) FROM {quote_table(table)} AS t WHERE {in_state(state)}"
 
 
-# Verification
+# Comparison
 
 
 def same_value(left: str, right: str, equality: Equality) -> str:
@@ -274,25 +266,6 @@ def same_value(left: str, right: str, equality: Equality) -> str:
             return f'({left})::text COLLATE "C" IS NOT DISTINCT FROM ({right})::text COLLATE "C"'
 
 
-def agrees(change: ColumnChange, into: Shape, equality: Mapping[str, Equality]) -> str:
-    """SQL that is true where the columns of one side are what the other side converts to."""
-    types = {c.physical: c.type for c in change.side(into)}
-    return " AND ".join(
-        same_value(f"t.{quote_identifier(name)}", sql, equality.get(types[name], Equality.PLAIN))
-        for name, sql in converted(change, into)
-    )
-
-
-def describe_change(change: ColumnChange) -> str:
-    """`full_name ↔ first_name, last_name`."""
-    return " ↔ ".join(", ".join(c.name for c in side) for side in (change.old, change.new))
-
-
-def _comparable(migration: Migration) -> tuple[ColumnChange, ...]:
-    # An added or dropped column has nothing to agree with: after its first value clients write what they like.
-    return tuple(c for c in migration.changes if c.old and c.new)
-
-
 def with_defaults(migration: Migration) -> Migration:
     """The same, with `up` of columns that have a default for rows that cannot be converted replaced by that."""
     defaults = migration.backfill.defaults
@@ -301,52 +274,6 @@ def with_defaults(migration: Migration) -> Migration:
         for change in migration.changes
     )
     return replace(migration, changes=changes)
-
-
-def _diverges(migration: Migration, key: Key, change: ColumnChange, equality: Mapping[str, Equality]) -> str:
-    new, old = agrees(change, Shape.NEW, equality), agrees(change, Shape.OLD, equality)
-    compared = f"({new}) OR ({old})"
-    if any(name in change.up for name in migration.backfill.defaults):
-        # A row that got a default because `up` fails on it: asking `up` again would fail again.
-        given = next(c for c in with_defaults(migration).changes if c.new == change.new)
-        listed = f" AND {_has_got_default(migration, key)}" if not key.is_physical else ""
-        compared = f"CASE WHEN ({agrees(given, Shape.NEW, equality)}){listed} THEN true ELSE {compared} END"
-    return f"{in_state(RowState.BOTH)} AND NOT ({compared})"
-
-
-def _has_got_default(migration: Migration, key: Key) -> str:
-    return (
-        f"EXISTS (SELECT FROM pgjanus.backfill_bad_rows AS b WHERE b.migration = {quote_literal(migration.name)}"
-        f" AND b.outcome = 'default' AND b.key = {key_values(key, 't')})"
-    )
-
-
-def chunk_sql(migration: Migration, phase: Phase, key: Key, equality: Mapping[str, Equality], *, after: bool) -> str:
-    """Check one chunk of rows.
-
-    Parameters: $1 how many rows, $2 how many findings to list at most, then the cursor's values if `after`. Result: one
-    row `(rows bigint, divergent bigint, forbidden bigint, last text[], keys text[][], reasons text[])`.
-    """
-    assert phase.policy is not None
-    forbidden = phase.policy.reads.forbids
-    cases = [
-        f"CASE WHEN {_diverges(migration, key, c, equality)} THEN {quote_literal(describe_change(c))} END"
-        for c in _comparable(migration)
-    ]
-    reason = f"nullif(concat_ws('; ', {', '.join(cases)}), '')" if cases else "NULL::text"
-    where = f" WHERE {after_key(key, 3)}" if after else ""
-    other = f"row state {forbidden.value}, which phase {phase.name} forbids" if forbidden else ""
-    return (
-        f"WITH chunk AS MATERIALIZED (SELECT {', '.join(_key(key, 't'))}, {reason} AS _reason,"
-        f" {in_state(forbidden) if forbidden else 'false'} AS _forbidden"
-        f" FROM {quote_table(migration.table)} AS t{where}{in_key_order(key)} LIMIT $1::int8),"
-        f" found AS MATERIALIZED (SELECT {key_values(key, 'c')} AS key, coalesce(_reason,"
-        f" {quote_literal(other)}) AS reason"
-        f" FROM chunk AS c WHERE _reason IS NOT NULL OR _forbidden LIMIT $2::int8)"
-        f" SELECT (SELECT count(*) FROM chunk), (SELECT count(*) FROM chunk WHERE _reason IS NOT NULL),"
-        f" (SELECT count(*) FROM chunk WHERE _forbidden), {last_key(key, 'chunk')},"
-        f" (SELECT array_agg(key) FROM found), (SELECT array_agg(reason) FROM found)"
-    )
 
 
 def truth(reads: Reads) -> Shape:
@@ -358,29 +285,3 @@ def plain_next_key_sql(table: TableName, key: Key, *, after: bool) -> str:
     """The key of the next row, whatever is in it. Parameters: the cursor's values if `after`."""
     where = f" WHERE {after_key(key, 1)}" if after else ""
     return f"SELECT {key_values(key, 't')} FROM {quote_table(table)} AS t{where}{in_key_order(key)} LIMIT 1"
-
-
-def repair_sql(migration: Migration, phase: Phase, key: Key, equality: Mapping[str, Equality], *, after: bool) -> str:
-    """Derive one format again in the divergent rows of one chunk; only the changes that diverge are touched.
-
-    Parameters as `batch_sql`. Result: `(met bigint, done bigint, last text[])`; `met` counts all rows of the chunk.
-    """
-    assert phase.policy is not None
-    into = truth(phase.policy.reads).other
-    table = quote_table(migration.table)
-    assignments, conditions = [], ["false"]
-    for change in _comparable(migration):
-        wrong = _diverges(migration, key, change, equality)
-        conditions.append(f"({wrong})")
-        for name, sql in converted(change, into):
-            column = quote_identifier(name)
-            assignments.append(f"{column} = CASE WHEN {wrong} THEN {sql} ELSE t.{column} END")
-    assignments.append(f"{quote_identifier(STATE_COLUMN)} = {RowState.BOTH.next_code(_STATE)}")
-    where = f" WHERE {after_key(key, 2)}" if after else ""
-    return (
-        f"WITH batch AS MATERIALIZED (SELECT {', '.join(_key(key, 't'))} FROM {table} AS t{where}{in_key_order(key)}"
-        f" LIMIT $1::int8),"
-        f" done AS (UPDATE {table} AS t SET {', '.join(assignments)}"
-        f" FROM batch WHERE {_same_key(key, 't', 'batch')} AND ({' OR '.join(conditions)}) RETURNING 1)"
-        f" SELECT (SELECT count(*) FROM batch), (SELECT count(*) FROM done), {last_key(key, 'batch')}"
-    )

@@ -18,6 +18,7 @@ from proxy.backfill.worker import OnProgress, StateResult, empty_state
 from proxy.control.installation import require_installed
 from proxy.control.registry import CHANNEL, read_epoch, read_managed_table, read_migration, read_state
 from proxy.database import Connection
+from proxy.verify.unasked import verify_unasked
 from rules.batches import states_to_empty
 from rules.errors import PgjanusError
 from rules.phases import RowState
@@ -135,8 +136,10 @@ async def _serve(url: str, session: Session, on_progress: OnProgress, on_error: 
                 while not listener.is_closed():
                     changed.clear()
                     epoch = await read_epoch(listener)
-                    await _round(session, on_progress, on_error)
-                    await _until_changed(listener, changed, epoch)
+                    result = await _round(session, on_progress, on_error)
+                    unready = {state.migration for state in result.states if not state.complete}
+                    if await verify_unasked(session, unready=unready, stop=changed.is_set, on_error=on_error):
+                        await _until_changed(listener, changed, epoch)
             finally:
                 listener.terminate()
         except Exception as error:

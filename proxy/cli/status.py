@@ -11,6 +11,7 @@ from proxy.backfill.report import BackfillReport
 from proxy.cli.common import database_url_option, json_option, print_json, run
 from proxy.database import connect
 from proxy.ladder.status import MigrationStatus, Status, read_status
+from proxy.verify.report import VerificationReport
 
 _WATCH_SECONDS = 1.0
 
@@ -71,6 +72,28 @@ def _migration_lines(migration: MigrationStatus) -> list[str]:
         shown.append(f"  index {index.name}: {index.state}{percent}, {index.bytes / 1_048_576:,.1f} MB")
     for backfill in migration.backfills:
         shown += _backfill_lines(backfill)
+    if migration.verification is not None:
+        shown += _verification_lines(migration.name, migration.verification)
+    return shown
+
+
+def _verification_lines(name: str, pass_: VerificationReport) -> list[str]:
+    stale = "" if pass_.current else f", in an earlier {pass_.phase}: it proves nothing now"
+    if pass_.status == "done" and pass_.proved_s is not None:
+        state = f"all agree, as of {pass_.proved_s:,.0f} s ago"
+    elif pass_.status == "done":
+        state = f"done, {pass_.found:,} found, {pass_.repaired:,} repaired{stale}"
+    else:
+        percent = "" if pass_.percent is None else f" ({pass_.percent:.0f} %)"
+        reason = f": {pass_.reason}" if pass_.reason else ""
+        state = f"{percent.strip()} {pass_.status}{reason}, {pass_.found:,} found{stale}".strip()
+    shown = [f"  verify: {pass_.rows_done:,} rows, {state}"]
+    if pass_.divergent:
+        shown.append(f"    {pass_.divergent:,} rows differ (table pgjanus.divergences): pgjanus verify {name} --repair")
+    if pass_.forbidden:
+        shown.append(f"    {pass_.forbidden:,} rows are in a row state that phase {pass_.phase} forbids")
+    if pass_.waited_s:
+        shown.append("    waited: " + ", ".join(f"{s:,.1f} s for {cause}" for cause, s in pass_.waited_s.items()))
     return shown
 
 

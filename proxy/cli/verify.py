@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from proxy.cli import common
 from proxy.errors import EXIT_REFUSED
-from proxy.verify import VerifyProgress, VerifyResult, verify
+from proxy.verify.runner import VerifyProgress, VerifyResult, verify
 
 _LINE_EVERY_SECONDS = 2.0
 _MOST_FINDINGS_SHOWN = 50
@@ -91,7 +91,7 @@ def _print(result: VerifyResult) -> None:
         click.echo(f"  {finding.key}: {finding.reason}; old {_values(finding.old)}; new {_values(finding.new)}")
     hidden = result.divergent + result.forbidden - len(result.findings[:_MOST_FINDINGS_SHOWN])
     if hidden > 0:
-        click.echo(f"  and {hidden} more (the first {len(result.findings)} are in pgjanus.divergences)")
+        click.echo(f"  and {hidden} more (table pgjanus.divergences has all of them)")
     parts = [f"{result.rows} rows", f"{result.divergent} divergent"]
     if result.repaired:
         parts.append(f"{result.repaired} repaired")
@@ -100,5 +100,5 @@ def _print(result: VerifyResult) -> None:
     click.echo(f"{result.migration}: {', '.join(parts)} ({result.seconds:.1f} s)")
 
 
-def _values(columns: dict[str, object]) -> str:
+def _values(columns: dict[str, str | None]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in columns.items())

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from proxy.backfill import tables as backfill_tables
 from proxy.database import Connection
+from proxy.verify import tables as verify_tables
 from rules.errors import PgjanusError
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 #: First key of our advisory locks, which are all of the two-key kind; the second one says what is locked.
 LOCK_CLASS = 0x706A616E  # "pjan"
@@ -78,14 +79,6 @@ CREATE TABLE IF NOT EXISTS pgjanus.history (
     operator text NOT NULL,
     note text NOT NULL DEFAULT ''
 );
-CREATE TABLE IF NOT EXISTS pgjanus.divergences (
-    migration text NOT NULL,
-    key jsonb NOT NULL,
-    old jsonb,
-    new jsonb,
-    found_at timestamptz NOT NULL DEFAULT now()
-);
-CREATE INDEX IF NOT EXISTS divergences_of ON pgjanus.divergences (migration);
 -- what was sent in the first phases, by statement and sender
 CREATE TABLE IF NOT EXISTS pgjanus.observations (
     migration text NOT NULL,
@@ -134,7 +127,7 @@ async def install(connection: Connection) -> None:
         return
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1::int4, $2::int4)", LOCK_CLASS, INSTALL_LOCK)
-        await connection.execute(_DDL % SCHEMA_VERSION + backfill_tables.DDL)
+        await connection.execute(_DDL % SCHEMA_VERSION + backfill_tables.DDL + verify_tables.DDL)
 
 
 async def require_installed(connection: Connection) -> None:

@@ -12,6 +12,7 @@ from proxy.control.leases import ProxyRow
 from proxy.control.registry import MigrationRow
 from proxy.database import Connection
 from proxy.ladder.gates import constraint_is_valid
+from proxy.verify.report import VerificationReport, read_verification
 from rules.batches import in_state
 from rules.changes import quote_identifier, quote_table
 from rules.ddl.statements import gate_name
@@ -48,6 +49,7 @@ class MigrationStatus:
     rows_are_exact: bool
     backfills: tuple[BackfillReport, ...]
     held: bool
+    verification: VerificationReport | None = None
     indexes: tuple[IndexStatus, ...] = ()
 
     @property
@@ -68,6 +70,8 @@ class Status:
             shown["next_phase"] = migration.next_phase
             for backfill, kept in zip(shown["backfills"], migration.backfills, strict=True):
                 backfill["percent"] = kept.percent
+            if migration.verification is not None:
+                shown["verification"]["percent"] = migration.verification.percent
         for proxy in found["proxies"]:
             proxy["heartbeat_age_s"] = round(proxy["heartbeat_age_s"], 3)
         return found
@@ -113,6 +117,7 @@ async def _migration(connection: Connection, row: MigrationRow) -> MigrationStat
         rows_are_exact=exact,
         backfills=await read_backfills(connection, row.name),
         held=row.hold_until is not None,
+        verification=await read_verification(connection, row.name) if row.is_active else None,
         indexes=await _indexes(connection, row) if row.is_active else (),
     )
 

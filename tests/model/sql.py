@@ -112,6 +112,8 @@ def _operator(kind: str, name: str, left: Any, right: Any) -> Any:
     assert kind == "AEXPR_OP"
     if name == "*<>":
         return left != right
+    if name == "*=":
+        return left == right
     if left is None or right is None:
         return None
     match name:

@@ -11,7 +11,8 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TypeVar, cast
 
-from rules.batches import Equality, Key, KeyColumn, agrees, in_state, one_row_sql
+from rules.agreement import agrees
+from rules.batches import Key, KeyColumn, in_state, one_row_sql
 from rules.catalog import Catalog, Column, Constraint, Relation, TableName, Volatility
 from rules.ddl.expansion import in_phase
 from rules.ddl.guard import guard_ddl
@@ -108,11 +109,10 @@ class Table:
 
     def agrees(self, row: Row) -> bool:
         """Whether `verify` finds the two formats of a row in state `both` to be each other's."""
-        equality: dict[str, Equality] = {}
         changes = self.migration.changes
         return self._remember(
             ("agrees", row),
-            lambda: all(any(self._holds(agrees(c, into, equality), row) for into in Shape) for c in changes),
+            lambda: all(any(self._holds(agrees(c, into), row) for into in Shape) for c in changes),
         )
 
     def _remember(self, key: object, find: Callable[[], T]) -> T:

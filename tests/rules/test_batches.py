@@ -11,18 +11,15 @@ from rules.batches import (
     Key,
     KeyColumn,
     batch_sql,
-    chunk_sql,
     count_sql,
     in_state,
     next_key_sql,
     one_row_sql,
     plain_next_key_sql,
-    repair_sql,
     same_value,
     show_row_sql,
     states_to_empty,
     truth,
-    values_sql,
 )
 from rules.catalog import TableName
 from rules.changes import ColumnChange, ManagedColumn, parse_expression
@@ -97,10 +94,7 @@ def test_every_statement_is_one_statement_of_postgresql(key: Key, after: bool) -
             statements.append(batch_sql(MIGRATION, key, state, after=after, wait=wait))
             statements.append(next_key_sql(MIGRATION, key, state, after=after, wait=wait))
         statements += [show_row_sql(MIGRATION, key, state), one_row_sql(MIGRATION, key, state)]
-        statements += [count_sql(TABLE, state), values_sql(MIGRATION, key)]
-    for phase in LADDERS[Strategy.DUAL_WRITE][1:-1]:
-        statements.append(chunk_sql(MIGRATION, phase, key, equality, after=after))
-        statements.append(repair_sql(MIGRATION, phase, key, equality, after=after))
+        statements.append(count_sql(TABLE, state))
     for sql in statements:
         assert parse_sql_json(sql).count('"stmt_len"') == 0, sql
 
@@ -112,12 +106,6 @@ def test_a_batch_computes_from_the_row_it_updates_and_asks_for_its_state_again()
     assert f't."{STATE_COLUMN}" < 4 RETURNING' in update
     assert "SKIP LOCKED" in sql
     assert "SKIP LOCKED" not in batch_sql(MIGRATION, KEYS[1], RowState.OLD, after=True, wait=True)
-
-
-def test_only_changes_with_two_sides_are_compared() -> None:
-    sql = chunk_sql(MIGRATION, phase_named(Strategy.DUAL_WRITE, "writing_both"), KEYS[1], {}, after=False)
-    assert "_pgjanus_w" in sql
-    assert "_pgjanus_x" not in sql
 
 
 def test_values_are_compared_by_what_their_type_allows() -> None:

@@ -15,7 +15,7 @@ from proxy.ladder.climb import advance, start
 from proxy.ladder.gates import RowsCannotBeConverted
 from proxy.ladder.operator import LadderError, operate
 from proxy.preflight import Report, preflight, worker
-from proxy.verify import verify
+from proxy.verify.runner import verify
 from rules.spec import MigrationSpec
 from tests.conftest import Database
 from tests.system.expanded import change_type, expand

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from proxy.verify import verify
+from proxy.verify.runner import verify
 from rules.changes import quote_identifier, quote_literal
 from rules.ddl.guard import guard_ddl, guard_drop
 from rules.migration import Guard, ManagedTable

@@ -17,7 +17,7 @@ from proxy.backfill.session import find_key
 from proxy.control.registry import read_managed_table
 from proxy.ladder.climb import advance, rollback, start
 from proxy.ladder.operator import Operator
-from proxy.verify import verify
+from proxy.verify.runner import verify
 from rules.changes import quote_table
 from rules.loader import load_text
 from rules.phases import Shape

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from proxy.backfill.runner import run
-from proxy.verify import VerifyResult, verify
+from proxy.verify.runner import VerifyResult, verify
 from rules.errors import PgjanusError
 from tests.conftest import ALL_SERVERS, Database
 from tests.system.expanded import SPLIT, USERS, change_type, expand
