@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import pytest
 import uvloop
 
-import proxy.relay.session
+import proxy.relay.gateway
 from proxy.config import Address, ProxyFile, ServerTls
 from proxy.conversation.actions import Action, Tally, ToClient, ToServer
 from proxy.conversation.conversation import Conversation
@@ -138,6 +138,9 @@ def described(name: str, type_oid: int = 25, table_oid: int = 4711, attnum: int 
 class SlicedConversation(Conversation):
     """Gets everything byte by byte, from both sides."""
 
+    def passes_client(self, data: bytes) -> bool:
+        return False
+
     def receive_client(self, data: bytes) -> list[Action]:
         return _joined([super(SlicedConversation, self).receive_client(data[i : i + 1]) for i in range(len(data))])
 
@@ -248,7 +251,7 @@ def local_proxy(
     """`away_from`: texts of that many characters are planned by `rules.planner`, in a process of its own."""
     with pytest.MonkeyPatch.context() as patch:
         if sliced:
-            patch.setattr(proxy.relay.session, "Conversation", SlicedConversation)
+            patch.setattr(proxy.relay.gateway, "Conversation", SlicedConversation)
         running = LocalProxy(
             server_port, pins or OrderedPins(), planner or Scripted(), file or ProxyFile(), database, away_from
         )

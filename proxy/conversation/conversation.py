@@ -6,6 +6,7 @@ from typing import Final
 
 from proxy.conversation.actions import Action, Ask, Dismiss, Hold, Tally, ToClient, ToServer
 from proxy.conversation.answers import Answers
+from proxy.conversation.express import Express
 from proxy.conversation.judge import Judge
 from proxy.conversation.ledger import LEDGER_LIMIT
 from proxy.conversation.pins import Pins
@@ -42,10 +43,13 @@ class Conversation:
         self._server = Framer(_SERVER_KINDS)
         self._requests = Requests(self._state, self._client)
         self._answers = Answers(self._state, self._server)
+        self._express = Express(self._state)
         self._broken = False
         self._held = False
         self._congested = False
         self._asking = False
+        #: Nothing is under way, half there, or to be watched, but perhaps a transaction. False: look.
+        self._rests = False
 
     @property
     def wants_client_data(self) -> bool:
@@ -76,22 +80,72 @@ class Conversation:
         else:
             state.pins.leave(state.process, state.release, ended=ended)
 
+    def passes_client(self, data: bytes) -> bool:
+        """Whether the server may have this just as it is, and there is nothing more to do (no `receive_client`)."""
+        if not self._rests:
+            if self._express.piece or not self._is_at_rest():
+                return False
+            self._rests = True
+        if self._express.begin(data):
+            self._rests = False
+            return True
+        return False
+
+    def passes_server(self, data: bytes) -> bool:
+        """The same for what the server sends."""
+        if self._express.piece and self._express.finish(data):
+            self._rests = True
+            return True
+        return False
+
+    def _is_at_rest(self) -> bool:
+        """What `_rests` says, found out."""
+        state, ledger = self._state, self._state.ledger
+        return not (
+            len(ledger)
+            or state.portals
+            or state.follows
+            or state.savepoints
+            or state.lasting
+            or state.unread
+            or ledger.skipping
+            or ledger.copying
+            or not self.wants_client_data
+            or self._broken
+            or self._client.holds_some
+            or self._server.holds_some
+        )
+
+    def _leave_express(self) -> None:
+        """The round that has passed turns out to be none of the plain ones: as if it came only now."""
+        piece, self._express.piece = self._express.piece, b""
+        self._client.feed(piece)
+        passed = self._pump_client()
+        if passed != [ToServer(piece)]:
+            raise AssertionError(f"a plain round was not plain: {passed!r}")
+
     def receive_client(self, data: bytes) -> list[Action]:
+        self._rests = False
+        if self._express.piece:
+            self._leave_express()
         self._client.feed(data)
         return self._pump_client()
 
     def resume(self) -> list[Action]:
         """The control side says that it is worth trying again."""
-        self._held = False
+        self._held = self._rests = False
         return self._pump_client()
 
     def learn(self, question: Question, answer: Verdict) -> list[Action]:
         """The answer to the question of an `Ask`."""
-        self._asking = False
+        self._asking = self._rests = False
         self._state.judge.learn(question, answer)
         return self._pump_client()
 
     def receive_server(self, data: bytes) -> list[Action]:
+        self._rests = False
+        if self._express.piece:
+            self._leave_express()
         framer, answers = self._server, self._answers
         framer.feed(data)
         try:

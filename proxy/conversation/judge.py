@@ -104,6 +104,14 @@ class Judge:
                 )
         return planned
 
+    def passes(self, text: bytes, snapshot: Snapshot) -> bool:
+        """Whether a text surely concerns no migration, nor reads of a managed table in the system catalogs."""
+        try:
+            sql = decode(text, self.settings.codec)
+        except Undecodable:
+            return False
+        return not snapshot.may_concern(sql, self.settings.client.search_path)
+
     def _ask(self, question: Question) -> Planned:
         if self._answers and (answer := self._answers.get(question.key)):
             return answer.planned

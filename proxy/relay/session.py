@@ -118,10 +118,11 @@ class Session:
         match self._progress:
             case _Progress.OPENING:
                 self._open(data)
-            case _Progress.RELAYING if self._conversation is not None:
-                self._converse(self._conversation.receive_client, data)
             case _Progress.RELAYING if self._server is not None:
-                self._server.write(data)
+                if self._conversation is None or self._passes(self._conversation.passes_client, data):
+                    self._server.write(data)
+                else:
+                    self._converse(self._conversation.receive_client, data)
             case _:
                 pass
 
@@ -156,7 +157,10 @@ class Session:
         if self._conversation is None:
             self._client.write(data)
             return
-        self._converse(self._conversation.receive_server, data)
+        if self._passes(self._conversation.passes_server, data):
+            self._client.write(data)
+        else:
+            self._converse(self._conversation.receive_server, data)
         if self._draining and self._may_go:
             self._say_goodbye()
 
@@ -242,6 +246,13 @@ class Session:
             self.client_data(rest)
 
     # ------------------------------------------------------------------ the relay
+
+    def _passes(self, passes: Callable[[bytes], bool], data: bytes) -> bool:
+        try:
+            return passes(data)
+        except Exception:
+            self._fail()
+            return False
 
     def _converse(self, receive: Callable[[bytes], list[Action]], data: bytes) -> None:
         try:

@@ -74,6 +74,11 @@ class Framer:
         else:
             self._buffer, self._accepted, self.at, self._need = data, 0, 0, 0
 
+    @property
+    def holds_some(self) -> bool:
+        """Whether bytes have come that are not taken, or a message has begun that is not over."""
+        return self._accepted < len(self._buffer) or bool(self._parts) or bool(self._rest)
+
     def next(self) -> int:
         """The type of the next message to look into (the same one again until it is dealt with), or 0: feed more.
 
