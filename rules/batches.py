@@ -230,8 +230,8 @@ def sample_count_sql(table: TableName, state: RowState) -> str:
     return f"SELECT count(*) FROM {quote_table(table)} AS t TABLESAMPLE SYSTEM ($1::float4) WHERE {in_state(state)}"
 
 
-def bounds_sql(table: TableName, key: Key, state: RowState) -> str:
-    """Keys that cut the rows in that state into about equal parts: rows of text[], in key order.
+def bounds_sql(table: TableName, key: Key, state: RowState | None) -> str:
+    """Keys that cut the rows in that state, or all rows, into about equal parts: rows of text[], in key order.
 
     Parameters: $1 percent of the table's pages to look at, $2 into how many parts. One key less than there are parts,
     or fewer where the sample is small.
@@ -239,11 +239,11 @@ def bounds_sql(table: TableName, key: Key, state: RowState) -> str:
     names = [f"k{i}" for i, _ in enumerate(key.columns)]
     columns = ", ".join(f"{c} AS {name}" for c, name in zip(key_columns(key, "t"), names, strict=True))
     order = ", ".join(names)
+    where = f" WHERE {in_state(state)}" if state else ""
     return (
         f"SELECT ARRAY[{', '.join(f's.{n}::text' for n in names)}] FROM ("
         f"SELECT {order}, row_number() OVER (ORDER BY {order}) AS n, count(*) OVER () AS c"
-        f" FROM (SELECT {columns} FROM {quote_table(table)} AS t TABLESAMPLE SYSTEM ($1::float4)"
-        f" WHERE {in_state(state)}) AS t) AS s"
+        f" FROM (SELECT {columns} FROM {quote_table(table)} AS t TABLESAMPLE SYSTEM ($1::float4){where}) AS t) AS s"
         f" WHERE s.n < s.c AND s.n * $2::int8 / s.c > (s.n - 1) * $2::int8 / s.c ORDER BY {order}"
     )
 

@@ -154,7 +154,7 @@ async def plan(connection: Connection, job: Job, rows: int) -> int:
     return len(edges) - 1
 
 
-async def _key_cuts(connection: Connection, job: Job, parts: int) -> list[Sequence[str]]:
+async def _key_cuts(connection: Connection, job: Job, parts: int) -> list[Cursor]:
     if parts == 1:
         return []
     percent = await sample_percent(connection, job.migration.table)
@@ -163,8 +163,12 @@ async def _key_cuts(connection: Connection, job: Job, parts: int) -> list[Sequen
     return list(dict.fromkeys(tuple(r[0]) for r in found))
 
 
-async def _block_cuts(connection: Connection, job: Job, parts: int) -> list[Sequence[str]]:
-    pages = await count_pages(connection, job.migration.table)
+async def _block_cuts(connection: Connection, job: Job, parts: int) -> list[Cursor]:
+    return block_cuts(await count_pages(connection, job.migration.table), parts)
+
+
+def block_cuts(pages: int, parts: int) -> list[Cursor]:
+    """Places that cut so many pages into about equal parts: one less than there are parts, or fewer."""
     blocks = sorted({pages * i // parts for i in range(1, parts)} - {0})
     # Rows are counted from 1 in each block: "after (7,0)" begins with block 7, and "up to (7,0)" ends before it.
     return [(f"({block},0)",) for block in blocks]

@@ -23,7 +23,7 @@ from proxy.ladder.lowest import expand_table, forget, managed_table, serve_new_a
 from proxy.ladder.operator import LadderError, NotAcknowledged, Operator
 from proxy.ladder.outlook import warn_of_refusals
 from proxy.ladder.proof import require_proof
-from proxy.preflight import preflight
+from proxy.preflight import USUAL, Extent, preflight
 from rules.ddl.statements import (
     Statement,
     drop_constraint,
@@ -67,10 +67,13 @@ class Outcome:
 Consent = Callable[[str], bool]
 
 
-async def start(operator: Operator, spec: MigrationSpec, consent: Consent = lambda question: False) -> Outcome:
+async def start(
+    operator: Operator, spec: MigrationSpec, consent: Consent = lambda question: False, extent: Extent = USUAL
+) -> Outcome:
     """Announce, expand, enter the first phase. What fails on the way is taken back.
 
     Args:
+        extent: how many rows are looked at before.
         consent: asked about what would be done beside the migration itself, such as triggers that the backfill fires.
 
     Raises:
@@ -86,7 +89,7 @@ async def start(operator: Operator, spec: MigrationSpec, consent: Consent = lamb
     found = await _open_migration(connection, spec)
     if found is None:
         migration = spec.compile(relation)
-        await _require_preflight(operator, spec, consent)
+        await _require_preflight(operator, spec, consent, extent)
         async with connection.transaction():
             await registry.insert_migration(connection, spec.migration, relation, migration.strategy, spec.to_json())
             epoch = await registry.raise_epoch(connection)
@@ -140,8 +143,10 @@ async def _open_migration(connection: Connection, spec: MigrationSpec) -> Migrat
     return next((row for row in state.migrations if row.name == spec.migration), None)
 
 
-async def _require_preflight(operator: Operator, spec: MigrationSpec, consent: Consent) -> None:
-    report = await preflight(operator.connection, spec)
+async def _require_preflight(operator: Operator, spec: MigrationSpec, consent: Consent, extent: Extent) -> None:
+    report = await preflight(operator.connection, spec, extent)
+    if report.rows:
+        operator.say(f"{spec.migration}: {report.looked_at}")
     if report.refusals:
         raise LadderError("; ".join(map(str, report.refusals)))
     for question in report.questions:

@@ -16,6 +16,7 @@ from proxy.backfill.session import find_key
 from proxy.database import Connection, load_relation
 from proxy.ladder.indexes import find_transition
 from proxy.preflight.expressions import check_expressions
+from proxy.preflight.extent import ALL_ROWS, USUAL, Extent
 from proxy.preflight.findings import Finding, Notes, Report, Severity
 from proxy.preflight.rows import check_rows
 from proxy.preflight.table import check_kind, check_other_migrations, check_surroundings
@@ -23,13 +24,17 @@ from proxy.preflight.worker import check_worker
 from rules.errors import MigrationError
 from rules.spec import MigrationSpec
 
-__all__ = ["Finding", "Report", "Severity", "preflight"]
+__all__ = ["ALL_ROWS", "USUAL", "Extent", "Finding", "Report", "Severity", "preflight"]
 
 
-async def preflight(connection: Connection, spec: MigrationSpec) -> Report:
+async def preflight(connection: Connection, spec: MigrationSpec, extent: Extent = USUAL) -> Report:
     """Check a migration that is not started yet against the database.
 
-    `connection` is one of `proxy.database.connect`, outside a transaction. Reads the whole table once, in chunks.
+    Reads the table once, in chunks, or a sample of a large one.
+
+    Args:
+        connection: one of `proxy.database.connect`, outside a transaction.
+        extent: how many rows are asked.
 
     Raises:
         asyncpg.PostgresError: the connection is not fit for it (a read-only replica, no TEMP privilege).
@@ -48,18 +53,14 @@ async def preflight(connection: Connection, spec: MigrationSpec) -> Report:
     if not await check_kind(connection, relation, migration, notes):
         return notes.report(0)
     key = await find_key(connection, migration)
-    rows = 0
+    rows, of_rows = 0, None
     if await check_expressions(connection, relation, migration, notes):
-        await connection.execute("SET row_security = off")
         try:
-            rows = await check_rows(connection, migration, key, notes)
+            rows, of_rows = await check_rows(connection, migration, key, extent, notes)
         except asyncpg.InsufficientPrivilegeError as error:
             notes.refuse(f"the rows cannot be read: {error}", "connect as the table's owner or as a superuser")
-        finally:
-            if not connection.is_closed():
-                await connection.execute("RESET row_security")
         for gap in (await find_transition(connection, migration, relation)).gaps:
             notes.warn(str(gap), gap.hint)
     await check_surroundings(connection, relation, migration, notes, has_key=not key.is_physical)
     await check_worker(connection, relation, migration, notes)
-    return notes.report(rows)
+    return notes.report(rows, of_rows)

@@ -20,12 +20,14 @@ class Severity(Enum):
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that stands against the migration (`REFUSAL`: `start` does not begin), that `start` asks about
-    (`QUESTION`), or that one should know."""
+    (`QUESTION`), or that one should know. `rows` is how many rows are concerned, `keys` are those of some of them."""
 
     severity: Severity
     message: str
     hint: str = ""
     place: Place | None = None
+    rows: int | None = None
+    keys: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         where = f"{self.place}: " if self.place else ""
@@ -34,8 +36,18 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Report:
+    """`rows` that were asked; if these were a sample, `of_rows` is about how many the table has."""
+
     findings: tuple[Finding, ...]
     rows: int = 0
+    of_rows: int | None = None
+
+    @property
+    def looked_at(self) -> str:
+        """`all 12 rows checked`, or which part of them."""
+        if self.of_rows is None:
+            return f"all {self.rows:,} rows checked"
+        return f"a sample of {self.rows:,} of about {self.of_rows:,} rows checked"
 
     @property
     def refusals(self) -> tuple[Finding, ...]:
@@ -74,14 +86,28 @@ class Notes:
         for single in getattr(error, "errors", (error,)):
             self.findings.append(Finding(Severity.REFUSAL, single.message, "", single.place))
 
-    def _add(self, severity: Severity, message: str, hint: str, at: tuple[str, str] | None) -> None:
+    def _add(
+        self,
+        severity: Severity,
+        message: str,
+        hint: str,
+        at: tuple[str, str] | None,
+        rows: int | None = None,
+        keys: tuple[str, ...] = (),
+    ) -> None:
         path = ("table",) if at is None else self._paths.get(at, ("table",))
         place = self._spec.error_at(path, message).place
-        self.findings.append(Finding(severity, message, hint, place))
+        self.findings.append(Finding(severity, message, hint, place, rows, keys))
 
-    def report(self, rows: int) -> Report:
+    def add_rows(
+        self, severity: Severity, message: str, hint: str, at: tuple[str, str], *, count: int, keys: tuple[str, ...]
+    ) -> None:
+        """A finding about so many rows, with the keys of some of them."""
+        self._add(severity, message, hint, at, count, keys)
+
+    def report(self, rows: int, of_rows: int | None = None) -> Report:
         # A row that breaks a law is often met by several questions in the same words.
-        return Report(tuple(dict.fromkeys(self.findings)), rows)
+        return Report(tuple(dict.fromkeys(self.findings)), rows, of_rows)
 
 
 def _paths(spec: MigrationSpec) -> list[tuple[tuple[str, str], Path]]:

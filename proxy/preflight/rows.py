@@ -1,168 +1,191 @@
-"""The rows that are there: whether every one converts, comes back as it was, and fits the new columns' constraints."""
+"""The rows that are there: whether every one converts, comes back as it was, and fits the new columns' constraints.
+
+run of rows ──► chunk: all questions in one statement ──► counts and some keys
+                  │ an error: half the chunk … one row ──► each question alone, so that none hides another
+                  └ too many such rows: each question alone for a whole chunk
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import partial
 
 import asyncpg
 
-from proxy.backfill.session import Session, load_equality
+from proxy.backfill.drive import one_line
+from proxy.backfill.session import Session
 from proxy.backfill.sqlstate import belongs_to_a_row
 from proxy.backfill.throttle import BatchSize
-from proxy.backfill.walk import BadRow, Cursor, Met, Step, TooManyBadRows, walk
+from proxy.backfill.walk import BadRow, Cursor, Met, Step, walk
 from proxy.database import Connection
+from proxy.preflight.extent import Extent, Run, asking, select
 from proxy.preflight.findings import Notes
-from rules.batches import Key, plain_next_key_sql
-from rules.changes import ColumnChange, ManagedColumn, quote_table, referenced_column
-from rules.laws import SAMPLE_KEYS, Law, LawKind, duplicates_sql, laws, orphans_sql, scan_sql
+from proxy.preflight.uniqueness import check_references, check_uniqueness
+from proxy.preflight.verdicts import Tallies
+from rules.batches import Key
+from rules.changes import ColumnChange
+from rules.errors import PgjanusError
+from rules.laws import Ask, Question, questions, scan_sql
 from rules.migration import Migration
-from rules.pace import OnError
 
 _CHUNK_TARGET_MS = 500
 _CHUNK_START_ROWS = 5000
-_MOST_BAD_ROWS = 100
+#: Rows that are looked at one by one; more of them are not counted.
+MOST_EXAMINED = 500
+#: How many rows at a time, from then on.
+_SKIMMED_ROWS = 1000
 
 
-async def check_rows(connection: Connection, migration: Migration, key: Key, notes: Notes) -> int:
-    """Ask every row; returns how many there are."""
-    asked = laws(migration, await load_equality(connection, migration))
-    rows = 0
-    broken: defaultdict[int, int] = defaultdict(int)
-    samples: defaultdict[int, list[Cursor]] = defaultdict(list)
+async def check_rows(
+    connection: Connection, migration: Migration, key: Key, extent: Extent, notes: Notes
+) -> tuple[int, int | None]:
+    """Ask the rows; returns how many were asked, and about how many there are if these were a sample."""
+    selection = await select(connection, migration.table, key, extent)
+    survey = _Survey(migration, key)
+    for run in selection.runs:
+        await survey.take_run(connection, run)
+    among = "" if selection.table_rows is None else f" of {survey.rows:,} that were looked at"
+    survey.tallies.report(migration, key, survey.asked, among, notes)
+    seconds = selection.whole_table_seconds
+    await check_uniqueness(connection, migration, key, survey.asked, survey.tallies, seconds, notes)
+    await check_references(connection, migration, key, survey.asked, survey.tallies, seconds, notes)
+    return survey.rows, selection.table_rows
 
-    async def take(connection: Connection, cursor: Cursor | None, limit: int) -> Met:
-        nonlocal rows
-        found = await connection.fetchrow(
-            scan_sql(migration, key, asked, after=cursor is not None), limit, *(cursor or ())
-        )
-        assert found is not None
-        met, last, _, *answers = found.values()
-        rows += met
-        for i in range(len(asked)):
-            broken[i] += answers[2 * i]
-            samples[i] += [tuple(k) for k in answers[2 * i + 1] or ()]
-        return Met(met, tuple(last) if last else None)
 
-    async def blame(connection: Connection, cursor: Cursor | None) -> Met | BadRow:
+@dataclass(slots=True)
+class _Survey:
+    migration: Migration
+    key: Key
+    asked: tuple[Question, ...] = ()
+    tallies: Tallies = field(default_factory=Tallies)
+    rows: int = 0
+    _examined: int = 0
+
+    def __post_init__(self) -> None:
+        self.asked = questions(self.migration)
+
+    async def take_run(self, connection: Connection, run: Run) -> None:
+        until = self.rows + run.rows if run.rows is not None else None
+
+        async def same_connection() -> Connection:
+            if connection.is_closed():
+                raise PgjanusError("the connection to the database was lost while rows were looked at: try again")
+            return connection
+
+        async def after(_: Met, __: BatchSize, ___: float) -> bool:
+            return True
+
+        step = Step(partial(self._take, run, until), partial(self._blame, run, until), most_bad_rows=MOST_EXAMINED + 1)
+        await walk(Session(same_connection), step, run.low, BatchSize(_CHUNK_TARGET_MS, _CHUNK_START_ROWS), after)
+
+    async def _take(
+        self, run: Run, until: int | None, connection: Connection, cursor: Cursor | None, limit: int
+    ) -> Met:
+        """All questions of one chunk. Raises PostgreSQL's error if a row fails, unless enough of them were examined."""
+        limit = limit if until is None else min(limit, until - self.rows)
+        if limit <= 0:
+            return Met(0, None)
         try:
-            return await take(connection, cursor, 1)
+            met, counts = await self._ask(connection, run, self.asked, cursor, limit)
+        except asyncpg.PostgresError as error:
+            if not belongs_to_a_row(error) or self._examined < MOST_EXAMINED:
+                raise
+            limit = max(limit, _SKIMMED_ROWS)
+            return await self._skim(connection, run, cursor, limit if until is None else min(limit, until - self.rows))
+        self.rows += met.rows
+        self._count(counts)
+        return met
+
+    async def _blame(self, run: Run, until: int | None, connection: Connection, cursor: Cursor | None) -> Met | BadRow:
+        """All questions of one row."""
+        if self._examined >= MOST_EXAMINED:
+            return await self._take(run, until, connection, cursor, 1)
+        try:
+            return await self._take(run, until, connection, cursor, 1)
         except asyncpg.PostgresError as error:
             if not belongs_to_a_row(error):
                 raise
-            found = await connection.fetchval(
-                plain_next_key_sql(migration.table, key, after=cursor is not None), *(cursor or ())
-            )
-            return Met(0, None) if found is None else BadRow(tuple(found), " ".join(str(error).split()))
+        self._examined += 1
+        met, _ = await self._ask(connection, run, (), cursor, 1)
+        self.rows += met.rows
+        if met.last is None:
+            return met
+        words = await self._examine(connection, run, cursor, met.last)
+        return BadRow(met.last, words) if words else met
 
-    async def after(_: Met, __: BatchSize, ___: float) -> bool:
-        return True
+    async def _examine(self, connection: Connection, run: Run, cursor: Cursor | None, row: Cursor) -> str:
+        """Each question alone; returns the first error."""
+        errors: dict[tuple[Ask, str], str] = {}
+        for question in self.asked:
+            try:
+                _, counts = await self._ask(connection, run, (question,), cursor, 1)
+            except asyncpg.PostgresError as error:
+                if not belongs_to_a_row(error):
+                    raise
+                words = one_line(error)
+                # Whatever is made of a value that cannot be computed fails as well, in the same words.
+                if question.ask is Ask.UP or (Ask.UP, words) not in errors:
+                    self.tallies.failed(question, row, error.sqlstate or "", words)
+                errors[question.ask, words] = words
+            else:
+                self._count(counts)
+        return next(iter(errors.values()), "")
 
-    async def same_connection() -> Connection:
-        return connection
+    async def _skim(self, connection: Connection, run: Run, cursor: Cursor | None, limit: int) -> Met:
+        """Each question alone for a chunk; of one that fails only the first row is found, unless some are known."""
+        met, _ = await self._ask(connection, run, (), cursor, limit)
+        self.rows += met.rows
+        failing: list[ColumnChange] = []
+        for question in self.asked:
+            try:
+                _, counts = await self._ask(connection, run, (question,), cursor, limit)
+            except asyncpg.PostgresError as error:
+                if not belongs_to_a_row(error):
+                    raise
+                self.tallies.not_counted(question)
+                if question.ask is not Ask.UP and question.change in failing:
+                    continue
+                failing.append(question.change)
+                if not self.tallies.failing(question):
+                    await self._find_first(connection, run, question, cursor, limit)
+            else:
+                self._count(counts)
+        return met
 
-    step = Step(take, blame, most_bad_rows=_MOST_BAD_ROWS)
-    size = BatchSize(_CHUNK_TARGET_MS, _CHUNK_START_ROWS)
-    try:
-        bad = (await walk(Session(same_connection), step, None, size, after)).bad
-        more = ""
-    except TooManyBadRows as error:
-        bad, more = error.bad, " at least"
-    if bad:
-        listed = "; ".join(f"{key.describe(row.key)} ({row.error})" for row in bad[:SAMPLE_KEYS])
-        _report_bad_rows(migration, f"{len(bad)} rows{more} cannot be converted: {listed}{_more(len(bad))}", notes)
-    for i, law in enumerate(asked):
-        if broken[i]:
-            _refuse_law(law, broken[i], [key.describe(k) for k in samples[i][:SAMPLE_KEYS]], notes)
-    if not bad:
-        await _check_uniqueness_and_references(connection, migration, key, notes)
-    return rows + len(bad)
+    async def _find_first(
+        self, connection: Connection, run: Run, question: Question, cursor: Cursor | None, limit: int
+    ) -> None:
+        """Halve the chunk until it is one row."""
+        while limit > 1:
+            try:
+                met, _ = await self._ask(connection, run, (question,), cursor, limit // 2)
+            except asyncpg.PostgresError:
+                limit //= 2
+            else:
+                cursor, limit = met.last, limit - limit // 2
+        met, _ = await self._ask(connection, run, (), cursor, 1)
+        try:
+            await self._ask(connection, run, (question,), cursor, 1)
+        except asyncpg.PostgresError as error:
+            if met.last is not None:
+                self.tallies.failed(question, met.last, error.sqlstate or "", one_line(error))
 
+    async def _ask(
+        self, connection: Connection, run: Run, asked: tuple[Question, ...], cursor: Cursor | None, limit: int
+    ) -> tuple[Met, list[tuple[Question, int, list[Cursor]]]]:
+        """What was met, and how many rows break which law, with some keys."""
+        sql = scan_sql(self.migration, self.key, asked, after=cursor is not None, until=run.high is not None)
+        seconds = self.migration.backfill.statement_timeout_ms / 1000
+        async with asking(connection, seconds, in_chunks=True):
+            found = await connection.fetchrow(sql, limit, *(cursor or ()), *(run.high or ()))
+        assert found is not None
+        rows, last, _, *answers = found.values()
+        laws = [q for q in asked if not q.is_conversion]
+        counts = [
+            (law, int(answers[2 * i]), [tuple(k) for k in answers[2 * i + 1] or ()]) for i, law in enumerate(laws)
+        ]
+        return Met(rows, tuple(last) if last else None), counts
 
-def _report_bad_rows(migration: Migration, found: str, notes: Notes) -> None:
-    match migration.backfill.on_error:
-        case OnError.SKIP_AND_REPORT:
-            notes.warn(found, "the backfill leaves them as they are, and the gate shut, until they are mended")
-        case OnError.DEFAULT:
-            columns = ", ".join(migration.backfill.defaults)
-            notes.warn(
-                found, f"the backfill gives them a default for {columns}; until then new-shape reads of them fail"
-            )
-        case OnError.FAIL | None:
-            notes.refuse(found, "mend them, or make the expression cope with them, or say what on_error is")
-
-
-def _more(count: int) -> str:
-    return f" and {count - SAMPLE_KEYS} more" if count > SAMPLE_KEYS else ""
-
-
-def _refuse_law(law: Law, count: int, keys: list[str], notes: Notes) -> None:
-    name, listed = law.column.name, "; ".join(keys) + _more(count)
-    match law.kind:
-        case LawKind.ROUND_TRIP:
-            notes.refuse(
-                f"{count} rows do not come back as they were: {name} is something else after up and down ({listed})",
-                "correct up or down, or say lossy: true if that is meant",
-                at=(name, "down"),
-            )
-        case LawKind.NOT_NULL:
-            notes.refuse(
-                f"{count} rows would have NULL in {name} ({listed})", "give them a value in up", at=(name, "not_null")
-            )
-        case LawKind.CHECK:
-            notes.refuse(
-                f"{count} rows would violate CHECK ({law.column.check}) of {name} ({listed})",
-                "mend them, or the condition",
-                at=(name, "check"),
-            )
-
-
-async def _check_uniqueness_and_references(
-    connection: Connection, migration: Migration, key: Key, notes: Notes
-) -> None:
-    for change in migration.changes:
-        for column in change.new:
-            if column.unique:
-                found = await connection.fetch(duplicates_sql(migration, change, column, key))
-                for value, keys in found:
-                    listed = "; ".join(key.describe(tuple(k)) for k in keys)
-                    notes.refuse(
-                        f"{column.name} would not be unique: {value!r} in several rows ({listed})",
-                        "mend them, or leave unique out",
-                        at=(column.name, "unique"),
-                    )
-            if column.references is not None:
-                await _check_references(connection, migration, change, column, key, notes)
-
-
-async def _check_references(
-    connection: Connection, migration: Migration, change: ColumnChange, column: ManagedColumn, key: Key, notes: Notes
-) -> None:
-    assert column.references is not None
-    referenced, target = referenced_column(column.references)
-    table = quote_table(referenced)
-    at = (column.name, "references")
-    if await connection.fetchval("SELECT to_regclass($1::text)", table) is None:
-        notes.refuse(f"{column.name} references {referenced}, which is not there", "create it first", at=at)
-        return
-    candidates = await connection.fetch(
-        "SELECT a.attname::text FROM pg_index i"
-        " JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]"
-        " WHERE i.indrelid = $1::text::regclass AND i.indisunique AND i.indnkeyatts = 1 AND i.indpred IS NULL"
-        " AND ($2::text IS NULL AND i.indisprimary OR a.attname = $2)",
-        *(table, target),
-    )
-    if not candidates:
-        notes.refuse(
-            f"{column.name} references {referenced}{f'({target})' if target else ''}, which is not unique there",
-            "a foreign key needs a primary key or a unique constraint of one column",
-            at=at,
-        )
-        return
-    try:
-        orphans = await connection.fetch(orphans_sql(migration, change, column, key, table, candidates[0][0]))
-    except asyncpg.UndefinedFunctionError as error:
-        notes.refuse(f"{column.name} cannot be compared with {referenced}: {error}", "take the same type", at=at)
-        return
-    if orphans:
-        listed = "; ".join(f"{key.describe(tuple(k))} ({value!r})" for value, k in orphans)
-        notes.refuse(f"rows would reference what {referenced} does not have: {listed}", "mend them first", at=at)
+    def _count(self, counts: list[tuple[Question, int, list[Cursor]]]) -> None:
+        for question, count, keys in counts:
+            self.tallies.broken(question, count, keys)

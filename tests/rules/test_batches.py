@@ -23,7 +23,7 @@ from rules.batches import (
 )
 from rules.catalog import TableName
 from rules.changes import ColumnChange, ManagedColumn, parse_expression
-from rules.laws import laws, scan_sql
+from rules.laws import questions, scan_sql
 from rules.migration import Migration
 from rules.phases import LADDERS, STATE_COLUMN, Reads, RowState, Shape, Strategy, neighbours, phase_named
 
@@ -86,8 +86,7 @@ def test_a_code_is_in_exactly_one_state(code: int) -> None:
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: "-".join(c.name for c in key.columns))
 @pytest.mark.parametrize("after", [True, False])
 def test_every_statement_is_one_statement_of_postgresql(key: Key, after: bool) -> None:
-    equality = {"text": Equality.COLLATED, "integer": Equality.AS_TEXT}
-    asked = laws(MIGRATION, equality)
+    asked = questions(MIGRATION)
     statements = [plain_next_key_sql(TABLE, key, after=after), scan_sql(MIGRATION, key, asked, after=after)]
     for state in (RowState.OLD, RowState.NEW):
         for wait in (True, False):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from proxy.database import connect
-from proxy.preflight import Report, preflight
+from proxy.preflight import USUAL, Extent, Report, preflight
 from rules.loader import load_text
 from rules.spec import MigrationSpec
 from tests.conftest import ALL_SERVERS, Database
@@ -21,12 +21,14 @@ from tests.system.expanded import SPLIT, USERS, change_type, expand
 every_server = pytest.mark.parametrize("server", ALL_SERVERS, indirect=True)
 
 
-def look(database: Database, definition: dict[str, Any] | MigrationSpec, url: str | None = None) -> Report:
+def look(
+    database: Database, definition: dict[str, Any] | MigrationSpec, url: str | None = None, extent: Extent = USUAL
+) -> Report:
     async def run() -> Report:
         connection = await connect(url or database.url)
         try:
             spec = definition if isinstance(definition, MigrationSpec) else MigrationSpec.from_json(definition)
-            return await preflight(connection, spec)
+            return await preflight(connection, spec, extent)
         finally:
             await connection.close()
 
@@ -135,12 +137,12 @@ def test_an_index_on_a_type_that_has_no_order(database: Database) -> None:
 def test_rows_that_cannot_be_converted_are_named(database: Database) -> None:
     table(database, values="(1, '1'), (7, 'n/a'), (8, '2'), (9, '')")
     found = refusals(database, TO_INTEGER)
-    assert '2 rows cannot be converted: id=7 (invalid input syntax for type integer: "n/a"); id=9 (' in found
+    assert '2 rows cannot be converted by up of v: id=7 (invalid input syntax for type integer: "n/a"); id=9 (' in found
 
 
 def test_many_rows_that_cannot_be_converted_are_counted_up_to_a_limit(database: Database) -> None:
     table(database, values="").execute("INSERT INTO t SELECT i, 'x' FROM generate_series(1, 3000) i")
-    assert "101 rows at least cannot be converted" in refusals(database, TO_INTEGER)
+    assert "at least 500 rows cannot be converted" in refusals(database, TO_INTEGER)
 
 
 def test_rows_that_do_not_come_back_as_they_were(database: Database) -> None:
@@ -167,7 +169,7 @@ def test_rows_that_violate_a_check(database: Database) -> None:
 def test_duplicates_that_meet_unique(database: Database) -> None:
     table(database, values="(1, '1'), (2, '2'), (3, '2'), (4, NULL), (5, NULL)")
     found = refusals(database, with_attributes(unique=True))
-    assert "v would not be unique: '2' in several rows (id=2; id=3)" in found
+    assert "v would not be unique: 2 rows would share 1 values: '2' (id=2; id=3)" in found
 
 
 def test_references_that_point_nowhere(database: Database) -> None:
@@ -282,7 +284,7 @@ def test_the_command_line(database: Database, tmp_path: Path) -> None:
 
     both = check(str(good), str(bad), "--database-url", database.url)
     assert both.returncode == 1
-    assert both.stdout.splitlines()[0] == "good.yaml: ok (1 rows checked)"
+    assert both.stdout.splitlines()[0] == "good.yaml: ok (all 1 rows checked)"
     assert both.stdout.splitlines()[1].startswith("bad.yaml:3:29: public.t has no column nope")
 
     as_json = check(str(bad), "--json", "--database-url", database.url)
