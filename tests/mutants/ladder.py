@@ -100,8 +100,8 @@ LADDER = (
     Mutant(
         "reads go over although the two formats differ",
         "proxy.ladder.climb:_step",
-        "if before.policy.reads is not after.policy.reads:",
-        "if False:",
+        "if before.policy.reads is not after.policy.reads else None",
+        "if False else None",
         f"{_LADDER}test_reads_do_not_go_over_while_the_two_formats_differ",
     ),
     Mutant(
@@ -201,7 +201,7 @@ LADDER = (
     Mutant(
         "a batch writes what it read before it waited",
         "rules.batches:batch_sql",
-        'columns = ", ".join(dict.fromkeys([*_key(key, "t"), *_key(by, "t")]))',
+        'columns = ", ".join(dict.fromkeys([*key_columns(key, "t"), *key_columns(by, "t")]))',
         'columns, by = "t.*", key',
         f"{_BACKFILL}test_concurrent_writers_lose_nothing",
         more=(
