@@ -149,16 +149,22 @@ class ClientMatch(BaseModel):
 
 
 class Limits(BaseModel):
-    """Bounds on what one client may cost."""
+    """Bounds on what clients may cost. docs/limits.md has what happens beyond each."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    #: Of clients that are logged in or about to, in each process.
+    max_connections: Annotated[int, Field(ge=1)] = 1000
+    #: From accept to the end of the login.
+    login_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    #: One message of a login.
+    login_message_bytes: Annotated[int, Field(ge=1 << 10)] = 65535
+    #: Of a client that asks for nothing, outside of a transaction; 0: for ever.
+    idle_timeout_s: Annotated[float, Field(ge=0)] = 0.0
     #: One Query or Parse on a managed database, kept whole to be looked into.
     buffer_limit_bytes: Annotated[int, Field(ge=1 << 16)] = 64 << 20
     #: Rewritten statements that are remembered, by all sessions of the process.
     plan_cache_bytes: Annotated[int, Field(ge=0)] = 64 << 20
-    #: From accept to a complete startup message.
-    startup_timeout_s: Annotated[float, Field(gt=0)] = 60.0
     connect_timeout_s: Annotated[float, Field(gt=0)] = 10.0
     #: From SIGTERM to the end of transactions that are still running.
     drain_timeout_s: Annotated[float, Field(ge=0)] = 10.0

@@ -47,6 +47,9 @@ class DataPathCollector(Collector):
         yield _counter("pgjanus_transactions_held", "Transactions that waited for a step of a migration.", tally.held)
         yield _counter("pgjanus_sessions_opened", "Client connections accepted.", gateway.opened)
         yield _counter("pgjanus_server_unreachable", "Clients that got no server connection.", gateway.unreachable)
+        yield _counter(
+            "pgjanus_too_many_clients", "Clients turned away because of max_connections.", gateway.turned_away
+        )
         yield _gauge(
             "pgjanus_sessions", "Client connections, and server connections that outlive them.", len(gateway.sessions)
         )

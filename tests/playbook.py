@@ -30,6 +30,7 @@ from proxy.planning.process import PlanningProcess
 from proxy.relay.dialer import Dialer
 from proxy.relay.encryption import client_context
 from proxy.relay.gateway import Gateway
+from proxy.relay.idle import end_idle_sessions
 from proxy.relay.listener import listen
 from proxy.wire.messages import ErrorFields, message
 from rules.catalog import Catalog, Relation, TableName
@@ -190,6 +191,7 @@ class LocalProxy:
         self.gateway = Gateway(
             dialer, pins, plans, self.tally, file, database, self.planning.answer, client_context(file.client_tls)
         )
+        self.idle = asyncio.create_task(end_idle_sessions(self.gateway))
         [self.server] = await listen(self.gateway, Address("127.0.0.1", 0), Shape.OLD, "--listen")
         return int(self.server.sockets[0].getsockname()[1])
 
@@ -225,6 +227,7 @@ class LocalProxy:
     def close(self) -> None:
         async def end() -> None:
             self.server.close()
+            self.idle.cancel()
             for session in tuple(self.gateway.sessions):
                 session.abort()
             if self.gateway.sessions:

@@ -42,6 +42,16 @@ class Refused:
     migration: str
     text: str
 
+    @property
+    def facts(self) -> dict[str, object]:
+        """Without the text, which may hold what nobody else should read."""
+        return {
+            "migration": self.migration,
+            "sqlstate": self.refusal.sqlstate,
+            "reason": self.refusal.message,
+            "statement_bytes": len(self.text),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:

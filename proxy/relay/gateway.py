@@ -35,6 +35,9 @@ class AnySession(Protocol):
     def abort(self) -> None:
         """End now."""
 
+    def end_if_idle(self, now: float, timeout_s: float) -> None:
+        """End if it has not been used for so long; to be asked again and again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
@@ -65,6 +68,9 @@ class Gateway:
     sessions: set[AnySession] = field(default_factory=set)
     opened: int = 0
     unreachable: int = 0
+    #: Of `sessions` those that want to use the server, and how many did not get that far for want of room.
+    admitted: int = 0
+    turned_away: int = 0
     foreground: Foreground = field(default_factory=Foreground)
     #: Set while no session is left.
     empty: asyncio.Event = field(default_factory=asyncio.Event)
@@ -76,6 +82,15 @@ class Gateway:
         """All at once, and from now on."""
         self.file, self.dialer = equipment.file, equipment.dialer
         self.client_tls, self.ending = equipment.client_tls, equipment.ending
+
+    @property
+    def is_full(self) -> bool:
+        return self.admitted >= self.file.limits.max_connections
+
+    @property
+    def is_crowded(self) -> bool:
+        """So many that have not said yet what they want that there is no point in asking; PostgreSQL's own measure."""
+        return len(self.sessions) > 2 * self.file.limits.max_connections
 
     @property
     def encryption(self) -> Encryption:

@@ -54,12 +54,18 @@ class Ending:
 
 
 async def log_in(
-    client: End, server: End, startup: StartupMessage, rest: bytes, ending: Ending | None
+    client: End,
+    server: End,
+    startup: StartupMessage,
+    rest: bytes,
+    ending: Ending | None,
+    limit_bytes: int,
 ) -> tuple[bytes, bytes]:
     """Begin a session on an encrypted connection to the server, up to where everything is passed on.
 
     Args:
         rest: what has come from the client behind its startup message.
+        limit_bytes: the length of one message of the client's.
         ending: None if nothing is known of users; every login is passed on then.
 
     Returns:
@@ -69,7 +75,7 @@ async def log_in(
         LoginFailed: the client is not let in.
         ConnectionError: one of the two is gone.
     """
-    with Reading(client, rest) as from_client, Reading(server) as from_server:
+    with Reading(client, rest, limit_bytes) as from_client, Reading(server) as from_server:
         server.write(startup.packet)
         while (found := await from_server.message())[0] == _NEGOTIATION:
             client.write(message(*found))

@@ -10,15 +10,23 @@ from typing import Final
 from proxy.relay.ends import End
 
 _LENGTH: Final = Struct(">i")
-#: A message of a login; PostgreSQL's own limit for it (PG_MAX_SASL_MESSAGE_LENGTH) is smaller.
 _LIMIT_BYTES: Final = 64 << 10
 
 
-class Reading(asyncio.Protocol):
-    """Takes the place of an end within the `with` block. Nothing of what comes is lost: `rest` has what is left."""
+class BadMessage(ConnectionError):
+    """A message of a length that has no place in a login."""
 
-    def __init__(self, end: End, received: bytes = b"") -> None:
+
+class Reading(asyncio.Protocol):
+    """Takes the place of an end within the `with` block. Nothing of what comes is lost: `rest` has what is left.
+
+    Args:
+        limit_bytes: the length of one message.
+    """
+
+    def __init__(self, end: End, received: bytes = b"", limit_bytes: int = _LIMIT_BYTES) -> None:
         self._end = end
+        self._limit_bytes = limit_bytes
         self._lost: Exception | None = None
         self._wake: asyncio.Future[None] | None = None
         #: What has come and is not dealt with.
@@ -48,13 +56,14 @@ class Reading(asyncio.Protocol):
         """Type and body of the next message.
 
         Raises:
-            ConnectionError: the connection is lost, or this is no message of a login.
+            BadMessage
+            ConnectionError: the connection is lost.
         """
         while True:
             if len(self.rest) >= 5:
                 length = _LENGTH.unpack_from(self.rest, 1)[0]
-                if not 4 <= length <= _LIMIT_BYTES:
-                    raise ConnectionError(f"a message of {length} bytes has no place in a login")
+                if not 4 <= length <= self._limit_bytes:
+                    raise BadMessage(f"a message of {length} bytes has no place in a login")
                 if len(self.rest) > length:
                     found = self.rest[:1], self.rest[5 : length + 1]
                     self.rest = self.rest[length + 1 :]
@@ -69,7 +78,7 @@ class Reading(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.rest += data
-        if len(self.rest) > _LIMIT_BYTES:
+        if len(self.rest) > self._limit_bytes:
             self._end.read(False)
         self._wake_up()
 

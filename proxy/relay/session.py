@@ -5,28 +5,31 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from enum import Enum, auto
+from functools import partial
 from typing import Final, assert_never
 
 import structlog
 
 from proxy.conversation.actions import Action, Ask, Dismiss, Hold, Refused, ToClient, ToServer
+from proxy.conversation.admission import Admission, MessageTooLong
 from proxy.conversation.conversation import Conversation
 from proxy.conversation.opening import Begin, UnknownShape
 from proxy.conversation.statements import Question
-from proxy.errors import ServerUnreachable
+from proxy.relay import farewells
 from proxy.relay.arrival import Arrival
-from proxy.relay.dialer import keep_alive
-from proxy.relay.ends import End, TimedEnd
+from proxy.relay.ends import End
 from proxy.relay.gateway import Gateway
-from proxy.relay.login import LoginFailed, log_in
-from proxy.wire.messages import ADMIN_SHUTDOWN, CANNOT_CONNECT_NOW, CONNECTION_FAILURE, error_response, message
-from proxy.wire.startup import CancelRequest, StartupMessage
+from proxy.relay.idle import Quiet
+from proxy.relay.reach import TurnedAway, reach
+from proxy.relay.sides import ClientSide, ServerSide
+from proxy.wire.messages import message
+from proxy.wire.startup import StartupMessage
 from rules.phases import Shape
 
 #: What is read and thrown away for a client that is gone, before the server connection is cut.
 _ORPHAN_BYTES: Final = 1 << 20
 _TERMINATE: Final = message(b"X", b"")
-_INTERNAL_ERROR: Final = "XX000"
+_MAJOR_VERSION: Final = 3
 
 log = structlog.get_logger(__name__)
 
@@ -38,48 +41,13 @@ class _Progress(Enum):
     OVER = auto()
 
 
-class ClientSide(End):
-    """The factory's product for a listener: makes its own session."""
-
-    def __init__(self, gateway: Gateway, shape: Shape) -> None:
-        self._session = Session(gateway, shape, self)
-        super().__init__(self._session.regulate)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        keep_alive(transport)
-        self._session.begin()
-
-    def data_received(self, data: bytes) -> None:
-        self._session.client_data(data)
-
-    def eof_received(self) -> bool:
-        return self._session.client_eof()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._session.client_lost()
-
-
-class _ServerSide(TimedEnd):
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        #: Maybe before it was the session's: then whoever dials says so.
-        self.lost = False
-        super().__init__(session.regulate, session._gateway.foreground)
-
-    def received(self, data: bytes) -> None:
-        self._session.server_data(data)
-
-    def eof_received(self) -> None:
-        self._session.server_eof()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.lost = True
-        self._session.server_lost(self)
+def new_client(gateway: Gateway, shape: Shape) -> ClientSide:
+    """What a listener makes of each connection; `shape` is the listener's."""
+    return ClientSide(partial(Session, gateway, shape))
 
 
 class Session:
-    """Made by `ClientSide` when a client connects; over when both sockets are closed.
+    """Made when a client connects; over when both sockets are closed.
 
     A client that is gone leaves its server connection open, and its transaction pinned, until the server has noticed
     and ended: only then is it sure that nothing of it still runs.
@@ -89,9 +57,11 @@ class Session:
         self._gateway = gateway
         self._shape = shape
         self._client: End = client
-        self._server: _ServerSide | None = None
+        self._server: ServerSide | None = None
         self._progress = _Progress.OPENING
         self._arrival: Arrival | None = Arrival(gateway, client, self._close_client)
+        #: Until the login is over.
+        self._admission: Admission | None = None
         self._conversation: Conversation | None = None
         self._dialing: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
@@ -103,21 +73,31 @@ class Session:
         self._server_ended = False
         self._orphan_bytes = 0
         self._draining = False
+        #: Counts among the clients of which there may be `max_connections`.
+        self._admitted = False
+        self._quiet = Quiet()
         self._who: dict[str, str] = {}
 
     # ------------------------------------------------------------------ the client's socket
 
     def begin(self) -> None:
         gateway = self._gateway
+        crowded = gateway.is_crowded
         gateway.sessions.add(self)
         gateway.empty.clear()
         gateway.opened += 1
-        self._set_timer(gateway.file.limits.startup_timeout_s)
+        if crowded:
+            self._turn_away()
+        else:
+            self._set_timer(gateway.file.limits.login_timeout_s, self._login_takes_too_long)
 
     def client_data(self, data: bytes) -> None:
+        self._quiet.stirred = True
         match self._progress:
             case _Progress.OPENING:
                 self._open(data)
+            case _Progress.RELAYING if self._admission is not None:
+                self._admit(self._admission, data)
             case _Progress.RELAYING if self._server is not None:
                 if self._conversation is None or self._passes(self._conversation.passes_client, data):
                     self._server.write(data)
@@ -154,13 +134,15 @@ class Session:
             self._orphan_bytes += len(data)
             if self._orphan_bytes > _ORPHAN_BYTES and self._server is not None:
                 self._server.abort()
-        if self._conversation is None:
-            self._client.write(data)
-            return
-        if self._passes(self._conversation.passes_server, data):
+        admission = self._admission
+        if admission is not None:
+            admission.receive_server(data)
+        if self._conversation is None or self._passes(self._conversation.passes_server, data):
             self._client.write(data)
         else:
             self._converse(self._conversation.receive_server, data)
+        if admission is not None and admission.over and self._progress is _Progress.RELAYING:
+            self._end_admission(admission.rest)
         if self._draining and self._may_go:
             self._say_goodbye()
 
@@ -168,7 +150,7 @@ class Session:
         """It closes the connection at its very end."""
         self._server_ended = True
 
-    def server_lost(self, server: _ServerSide) -> None:
+    def server_lost(self, server: ServerSide) -> None:
         if server is not self._server:
             return
         self._progress = _Progress.OVER
@@ -188,49 +170,37 @@ class Session:
         if begin is None:
             return
         first, self._arrival = begin.first, None
-        self._clear_timer()
-        self._progress = _Progress.DIALING
         self._client.read(False)
-        try:
-            if isinstance(first, StartupMessage):
-                self._who = first.who
+        if isinstance(first, StartupMessage):
+            self._who = first.who
+            if self._gateway.is_full:
+                self._turn_away()
+                return
+            self._admitted = True
+            self._gateway.admitted += 1
+            if first.version[0] == _MAJOR_VERSION:
+                self._admission = Admission(self._gateway.file.limits.login_message_bytes)
+            try:
                 self._conversation = self._gateway.converse(first, self._shape)
-        except UnknownShape as error:
-            self._close_client(error.response)
-            return
+            except UnknownShape as error:
+                self._close_client(error.response)
+                return
+        self._progress = _Progress.DIALING
         self._dialing = asyncio.get_running_loop().create_task(self._dial(begin))
 
     async def _dial(self, begin: Begin) -> None:
         try:
-            server = await self._gateway.dialer.dial(lambda: _ServerSide(self))
-        except ServerUnreachable as error:
-            self._gateway.unreachable += 1
-            log.warning("server_unreachable", reason=str(error), **self._who)
-            hint = "Check that PostgreSQL runs there, and the proxy's option --server."
-            answer = error_response("FATAL", CONNECTION_FAILURE, f"pgjanus: {error}", hint=hint)
-            self._close_client(answer if isinstance(begin.first, StartupMessage) else b"")
-            return
+            server, rest, said = await reach(
+                self._gateway, self._client, lambda: ServerSide(self, self._gateway.foreground), begin, self._who
+            )
+        except TurnedAway as turned:
+            self._close_client(turned.answer)
         else:
-            await self._begin(server, begin.first, begin.rest)
+            self._relay(server, rest, said)
         finally:
             self._dialing = None
 
-    async def _begin(self, server: _ServerSide, first: StartupMessage | CancelRequest, rest: bytes) -> None:
-        said = b""
-        if server.is_encrypted and isinstance(first, StartupMessage):
-            try:
-                async with asyncio.timeout(self._gateway.file.limits.startup_timeout_s):
-                    rest, said = await log_in(self._client, server, first, rest, self._gateway.ending)
-            except (LoginFailed, ConnectionError, TimeoutError) as error:
-                log.warning("login_failed", reason=str(error) or "it took too long", **self._who)
-                self._close_client(error.answer if isinstance(error, LoginFailed) else b"")
-                server.abort()
-                return
-            except asyncio.CancelledError:
-                server.abort()
-                raise
-        else:
-            server.write(first.packet)
+    def _relay(self, server: ServerSide, rest: bytes, said: bytes) -> None:
         self._server, self._server_gone = server, False
         if server.lost:
             self.server_lost(server)
@@ -245,6 +215,42 @@ class Session:
         if rest:
             self.client_data(rest)
 
+    def _admit(self, admission: Admission, data: bytes) -> None:
+        assert self._server is not None
+        try:
+            self._server.write(admission.receive_client(data))
+        except MessageTooLong as error:
+            log.warning("login_failed", reason=f"a message of {error} bytes has no place in a login", **self._who)
+            self._close_client(farewells.TOO_LONG)
+            self._server.abort()
+        self.regulate()
+
+    def _end_admission(self, rest: bytes) -> None:
+        self._clear_timer()
+        self._admission = None
+        if rest:
+            self.client_data(rest)
+        self.regulate()
+        if self._client_ended:
+            self._pass_on_end()
+
+    def _turn_away(self) -> None:
+        self._gateway.turned_away += 1
+        log.warning("too_many_clients", max_connections=self._gateway.file.limits.max_connections, **self._who)
+        self._close_client(farewells.TOO_MANY_CLIENTS)
+
+    def _login_takes_too_long(self) -> None:
+        """As PostgreSQL's authentication_timeout: without a word, unless the client has said who it is."""
+        if self._progress is _Progress.OPENING:
+            self._client.abort()
+            return
+        log.warning("login_failed", reason="it took too long", **self._who)
+        if self._dialing is not None:
+            self._dialing.cancel()
+        self._close_client(farewells.LOGIN_TOOK_TOO_LONG)
+        if self._server is not None:
+            self._server.abort()
+
     # ------------------------------------------------------------------ the relay
 
     def _passes(self, passes: Callable[[bytes], bool], data: bytes) -> bool:
@@ -254,33 +260,25 @@ class Session:
             self._fail()
             return False
 
-    def _converse(self, receive: Callable[[bytes], list[Action]], data: bytes) -> None:
+    def _converse(self, step: Callable[..., list[Action]], *arguments: object) -> None:
         try:
-            self._perform(receive(data))
+            self._perform(step(*arguments))
         except Exception:
             self._fail()
 
-    def _wake(self) -> None:
-        # Not at once: whoever lets go is in the middle of something.
-        asyncio.get_running_loop().call_soon(self._resume)
-
-    def _resume(self) -> None:
-        if self._progress is not _Progress.RELAYING or self._conversation is None or self._client_gone:
-            return
-        try:
-            self._perform(self._conversation.resume())
-        except Exception:
-            self._fail()
+    def _go_on(self, step: Callable[..., list[Action]], *arguments: object) -> None:
+        if self._progress is _Progress.RELAYING and not self._client_gone:
+            self._converse(step, *arguments)
 
     async def _ask(self, question: Question) -> None:
         assert self._gateway.ask is not None, "only then is anything not planned at once"
-        answer = await self._gateway.ask(question)
-        if self._progress is not _Progress.RELAYING or self._conversation is None or self._client_gone:
-            return
-        try:
-            self._perform(self._conversation.learn(question, answer))
-        except Exception:
-            self._fail()
+        assert self._conversation is not None
+        self._go_on(self._conversation.learn, question, await self._gateway.ask(question))
+
+    def _wake(self) -> None:
+        assert self._conversation is not None
+        # Not at once: whoever lets go is in the middle of something.
+        asyncio.get_running_loop().call_soon(self._go_on, self._conversation.resume)
 
     def _perform(self, actions: list[Action]) -> None:
         for action in actions:
@@ -296,16 +294,9 @@ class Session:
                     self._asking = asyncio.get_running_loop().create_task(self._ask(question))
                 case Dismiss(reason):
                     log.warning("session_refused", reason=reason, **self._who)
-                    self._dismiss(error_response("FATAL", CANNOT_CONNECT_NOW, f"pgjanus: {reason}"))
-                case Refused(refusal, migration, text):
-                    log.warning(
-                        "statement_refused",
-                        migration=migration,
-                        sqlstate=refusal.sqlstate,
-                        reason=refusal.message,
-                        statement_bytes=len(text),
-                        **self._who,
-                    )
+                    self._dismiss(farewells.unserved(reason))
+                case Refused():
+                    log.warning("statement_refused", **action.facts, **self._who)
                 case _:
                     assert_never(action)
         self.regulate()
@@ -316,12 +307,18 @@ class Session:
         """Read each side only while the other one takes what it says."""
         if self._progress is not _Progress.RELAYING or self._server is None:
             return
-        wanted = self._conversation is None or self._conversation.wants_client_data
+        wanted = self._wants_client_data
         self._client.read(wanted and not self._server.blocked)
         self._server.read(self._client_gone or not self._client.blocked)
 
+    @property
+    def _wants_client_data(self) -> bool:
+        if self._admission is not None:
+            return self._admission.wants_client_data
+        return self._conversation is None or self._conversation.wants_client_data
+
     def _pass_on_end(self) -> None:
-        if self._server is not None and (self._conversation is None or self._conversation.wants_client_data):
+        if self._server is not None and self._wants_client_data and not (self._admission and self._admission.rest):
             self._client_ended = False
             self._server.end_of_data()
 
@@ -348,8 +345,15 @@ class Session:
         if self._server is not None:
             self._server.abort()
 
+    def end_if_idle(self, now: float, timeout_s: float) -> None:
+        conversation = self._conversation
+        relaying = self._progress is _Progress.RELAYING and self._admission is None
+        idle = relaying and conversation is not None and conversation.idle
+        if self._quiet.seconds(now, idle) >= timeout_s:
+            self._dismiss(farewells.IDLE_FOR_TOO_LONG)
+
     def _say_goodbye(self) -> None:
-        self._dismiss(error_response("FATAL", ADMIN_SHUTDOWN, "terminating connection: pgjanus is shutting down"))
+        self._dismiss(farewells.SHUTTING_DOWN)
 
     def _dismiss(self, answer: bytes) -> None:
         """While nothing runs."""
@@ -361,7 +365,7 @@ class Session:
 
     def _fail(self) -> None:
         log.exception("session_failed", **self._who)
-        self._close_client(error_response("FATAL", _INTERNAL_ERROR, "pgjanus: internal error; the proxy's log has it"))
+        self._close_client(farewells.INTERNAL_ERROR)
         if self._server is not None:
             self._server.abort()
 
@@ -371,19 +375,22 @@ class Session:
             self._client.write(last_words)
         self._client.close()
         if not self._client_gone:
-            self._set_timer(self._gateway.file.limits.linger_timeout_s)
+            self._set_timer(self._gateway.file.limits.linger_timeout_s, self._client.abort)
 
     def _finish(self) -> None:
         self._progress = _Progress.OVER
         self._clear_timer()
         gateway = self._gateway
         gateway.sessions.discard(self)
+        if self._admitted:
+            self._admitted = False
+            gateway.admitted -= 1
         if not gateway.sessions:
             gateway.empty.set()
 
-    def _set_timer(self, seconds: float) -> None:
+    def _set_timer(self, seconds: float, then: Callable[[], None]) -> None:
         self._clear_timer()
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._client.abort)
+        self._timer = asyncio.get_running_loop().call_later(seconds, then)
 
     def _clear_timer(self) -> None:
         if self._timer is not None:

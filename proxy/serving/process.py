@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
 from typing import Any
@@ -24,6 +25,7 @@ from proxy.planning.plans import PlanCache
 from proxy.planning.process import LONG_CHARS, PlanningProcess
 from proxy.relay.ends import End
 from proxy.relay.gateway import Gateway
+from proxy.relay.idle import end_idle_sessions
 from proxy.relay.listener import Entrance, drain, listen
 from proxy.relay.stored_secrets import SecretsOfDatabase
 from proxy.serving.notify import Notice, Tell, tell_systemd
@@ -38,6 +40,8 @@ log = structlog.get_logger(__name__)
 
 #: How many times the process says that it is alive in the time within which it has to.
 _BEATS = 4
+#: Open at once besides clients and their server connections.
+_OTHER_FILES = 100
 
 
 async def serve(serving: Serving, lifeline: int | None = None, tell: Tell = tell_systemd) -> None:
@@ -53,6 +57,7 @@ async def serve(serving: Serving, lifeline: int | None = None, tell: Tell = tell
     """
     orders = Orders()
     limits = serving.file.limits
+    _allow_open_files(limits.max_connections)
     async with AsyncExitStack() as stack:
         stored = None
         if serving.database_url is not None:
@@ -96,6 +101,7 @@ async def serve(serving: Serving, lifeline: int | None = None, tell: Tell = tell
         )
         tell(Notice.READY)
         _while_serving(stack, orders.reload(lambda: _reload(serving, gateway, stored, tell)))
+        _while_serving(stack, end_idle_sessions(gateway))
         if serving.watchdog_s is not None:
             _while_serving(stack, _beat(serving.watchdog_s / _BEATS, tell))
         await orders.stop.wait()
@@ -119,6 +125,18 @@ def _reload(serving: Serving, gateway: Gateway, stored: SecretsOfDatabase | None
     else:
         log.info("reloaded", config=str(serving.config or "") or None, needs_restart=waiting or None)
     tell(Notice.READY)
+
+
+def _allow_open_files(connections: int) -> None:
+    """As far as the system lets us, for two sockets of each client, and as many again that are not logged in."""
+    wanted = 4 * connections + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < 2 * connections + _OTHER_FILES:
+        log.warning("too_few_open_files", allowed=allowed, max_connections=connections)
 
 
 async def _beat(every_s: float, tell: Tell) -> None:

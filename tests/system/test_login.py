@@ -78,7 +78,7 @@ def proxy(
 
 def start(server: SystemPostgres, certificates: Certificates, find: FindSecret | None) -> LocalProxy:
     tls = ClientTls(sslmode=TlsMode.PREFER, cert_file=certificates.proxy)
-    file = ProxyFile(client_tls=tls, limits=Limits(startup_timeout_s=20))
+    file = ProxyFile(client_tls=tls, limits=Limits(login_timeout_s=20))
     far = ServerTls(TlsMode.VERIFY_FULL, certificates.ca[1])
     running = LocalProxy(server.port, FixedPins(managing("unheard_of")), plan, file, "postgres", server_tls=far)
     if find is not None:

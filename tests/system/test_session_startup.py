@@ -150,7 +150,7 @@ def test_a_server_that_is_not_there_is_named_in_the_error(database: Database) ->
 
 
 def test_a_client_that_says_nothing_is_dropped_in_time(server: Server) -> None:
-    with local_proxy(server.port, file=ProxyFile(limits=Limits(startup_timeout_s=0.2))) as proxy:
+    with local_proxy(server.port, file=ProxyFile(limits=Limits(login_timeout_s=0.2))) as proxy:
         with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as client:
             client.sendall(b"\0\0")
             try:

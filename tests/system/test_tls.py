@@ -72,7 +72,7 @@ def stack() -> Iterator[list[LocalProxy]]:
 def start(
     stack: list[LocalProxy], port: int, client_tls: ClientTls, tls: ServerTls | None = None, database: str | None = None
 ) -> LocalProxy:
-    file = ProxyFile(client_tls=client_tls, limits=Limits(startup_timeout_s=20))
+    file = ProxyFile(client_tls=client_tls, limits=Limits(login_timeout_s=20))
     proxy = LocalProxy(port, FixedPins(managing("unheard_of")), plan, file, database, server_tls=tls)
     stack.append(proxy)
     return proxy
@@ -253,7 +253,7 @@ def test_the_proxy_shows_the_server_its_own_certificate(
 def test_half_a_handshake_is_cut_when_its_time_is_over(
     server: Server, certificates: Certificates, stack: list[LocalProxy]
 ) -> None:
-    file = ProxyFile(client_tls=client_tls(certificates), limits=Limits(startup_timeout_s=0.3))
+    file = ProxyFile(client_tls=client_tls(certificates), limits=Limits(login_timeout_s=0.3))
     stack.append(LocalProxy(server.port, FixedPins(managing()), plan, file, None))
     with socket.create_connection(("127.0.0.1", stack[0].port), timeout=20) as client:
         client.sendall(SSL_REQUEST)
