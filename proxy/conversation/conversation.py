@@ -95,7 +95,6 @@ class Conversation:
         """The same for what the server sends."""
         if self._express.piece and self._express.finish(data):
             self._rests = True
-            self._state.times_ready += 1
             return True
         return False
 
