@@ -10,6 +10,7 @@ operators       the walk on the ladder, and the worker
 nemesis         kill -9, SIGSTOP, cut connections, restarted PostgreSQL
 history         one history from `start` to the verdict
 bugs            mistakes that can be planted, to see that they are found
+wrapped         `pgjanus` with such a mistake, and with a place at which it can be stopped
 
 `python -m tests.chaos --help`; docs/chaos.md says what is checked and what was found.
 """

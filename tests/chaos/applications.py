@@ -17,6 +17,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import TupleRow
 
+from proxy.planning.process import LONG_CHARS
 from rules.phases import Shape
 from tests.chaos.arena import Arena
 from tests.chaos.records import Isolation, Outcome, Records, Seen, SeenRow, Transaction, Violation, Written, Wrong
@@ -28,8 +29,8 @@ Rows = list[tuple[Any, ...]]
 
 #: A statement that takes longer hangs: nothing that is done to a history lasts that long.
 STUCK_S = 60.0
-#: Takes some milliseconds to plan, between a look at the lease and the sending.
-_LONG_STATEMENT_BYTES = 6_000
+#: Statements of that length are planned by a process of their own.
+_LONG_STATEMENT_CHARS = LONG_CHARS + 1_000
 
 #: To be tried again, as always: serialization failure, deadlock.
 _AGAIN = {"40001", "40P01"}
@@ -60,6 +61,7 @@ class Surroundings:
     arena: Arena
     table: str
     records: Records
+    brief: bool = False
     without: set[Shape] = field(default_factory=lambda: {Shape.NEW})
     rows: list[int] = field(default_factory=lambda: list(range(HOT_ROWS)))
     stopping: bool = False
@@ -90,7 +92,7 @@ class Client:
                 self._connection = await self._connect()
                 while not self.around.stopping:
                     await self._act()
-                    await asyncio.sleep(self._rng.uniform(0.05, 0.25))
+                    await asyncio.sleep(self._rng.uniform(0.05, 0.25) * (2 if self.around.brief else 1))
             except (Lost, psycopg.OperationalError):
                 await asyncio.sleep(self._rng.uniform(0.02, 0.2))
             finally:
@@ -171,11 +173,11 @@ class Client:
             if self._rng.random() < 0.5:
                 await self._pause()
             # A snapshot before the table is touched.
-            for _ in range(self._rng.choice([0, 0, 0, 1, 1, 1, 3])):
+            for _ in range(self._rng.choice([0, 0, 0, 1] if self.around.brief else [0, 0, 0, 1, 1, 1, 3])):
                 transaction.snapshot_at = transaction.snapshot_at or time.monotonic()
                 await self._run("SELECT id FROM elsewhere")
                 await self._pause()
-            for _ in range(self._rng.randint(1, 3)):
+            for _ in range(self._rng.randint(1, 2 if self.around.brief else 3)):
                 if transaction.snapshot_at is None:
                     transaction.snapshot_at = time.monotonic()
                 if self._rng.random() < 0.1:
@@ -248,9 +250,9 @@ class Client:
 
     def _padding(self) -> str:
         """Now and then a long list of constants, as ORMs write them."""
-        if self._rng.random() > (0.25 if self._protocol == "simple" else 0.05):
+        if self._rng.random() > 0.03 or self.around.brief:
             return ""
-        numbers = ", ".join(map(str, range(100_000, 100_000 + _LONG_STATEMENT_BYTES // 8)))
+        numbers = ", ".join(map(str, range(100_000, 100_000 + _LONG_STATEMENT_CHARS // 8)))
         return f" AND id NOT IN ({numbers})"
 
     # Writing

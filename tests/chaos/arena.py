@@ -61,10 +61,10 @@ class Proxy:
         return f"postgresql://postgres@127.0.0.1:{self.ports[shape]}/{DATABASE}"
 
     def start(self) -> None:
-        module = ["proxy"] if self._bug is None else ["tests.chaos.bugs", self._bug.name.lower()]
+        bug = [] if self._bug is None else [self._bug.name.lower()]
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-m", *module, "serve", "--config", str(self._settings)),
+                *(sys.executable, "-m", "tests.chaos.wrapped", *bug, "serve", "--config", str(self._settings)),
                 *("--server", f"postgresql://127.0.0.1:{self._server.port}", "--log-level", "warning"),
                 *("--database-url", self._server.url(DATABASE).replace("postgres@", f"{self.role}@")),
                 *("--listen", f"127.0.0.1:{self.ports[Shape.OLD]}"),
@@ -86,13 +86,13 @@ class Proxy:
         self._process.send_signal(number)
 
     @property
-    def is_at_work(self) -> bool:
-        """Whether it is computing something at this moment, as far as the system tells."""
+    def is_stopped(self) -> bool:
+        """By SIGSTOP, from whomever. Linux alone tells; elsewhere False."""
         assert self._process is not None
         try:
-            return Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "R"
+            return Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
         except OSError:
-            return True
+            return False
 
     async def wait_until_it_listens(self) -> None:
         """Starts it again elsewhere if somebody has taken one of its ports meanwhile.

@@ -1,11 +1,7 @@
-"""Mistakes that can be planted, to see that the checker finds them. Nothing of this is in the product.
-
-python -m tests.chaos.bugs no_guard serve …      `pgjanus serve …` with the mistake
-"""
+"""Mistakes that can be planted, to see that the checker finds them. Nothing of this is in the product."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from enum import Enum
 from typing import Any
@@ -146,16 +142,3 @@ _PLANT: dict[Bug, Callable[[pytest.MonkeyPatch], None]] = {
     Bug.PIN_AT_FIRST_TOUCH: _pin_at_first_touch,
     Bug.GATE_TOO_EARLY: _gate_too_early,
 }
-
-
-def main() -> None:
-    """`BUG COMMAND …`: pgjanus with the mistake planted."""
-    from proxy.cli import main as pgjanus
-
-    name, *arguments = sys.argv[1:]
-    Bug[name.upper()].plant(pytest.MonkeyPatch())
-    pgjanus(arguments, prog_name="pgjanus")
-
-
-if __name__ == "__main__":
-    main()

@@ -49,7 +49,7 @@ async def run_history(arena: Arena, scenario: Scenario) -> Verdict:
     """Everything of the history is gone afterwards, but for what a violation may have left of the migration."""
     started = time.monotonic()
     arena.number += 1
-    around = Surroundings(arena, f"h{arena.number}", Records())
+    around = Surroundings(arena, f"h{arena.number}", Records(), scenario.brief)
     noticed = len(arena.log)
     await arena.execute(table_sql(around.table))
     operators = Operators(around, scenario)
@@ -94,7 +94,7 @@ async def _live(arena: Arena, scenario: Scenario, around: Surroundings, operator
     await operators.start()
     worker = asyncio.create_task(operators.work()) if scenario.worker else None
     walk = asyncio.create_task(operators.walk())
-    nemesis = Nemesis(arena, scenario, lambda: not walk.done())
+    nemesis = Nemesis(arena, scenario, operators)
     try:
         await asyncio.gather(walk, nemesis.run())
         await operators.finish()

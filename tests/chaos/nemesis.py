@@ -6,32 +6,34 @@ import asyncio
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 
 from tests.chaos.arena import Arena, Proxy
+from tests.chaos.operators import Operators
 from tests.chaos.scenario import Harm, Scenario
 
-#: In leases: for its end, and for an operator to get on without the proxy.
+#: In leases: for its end, and for an operator to get on without the proxy; and how long it is given at most.
 _LONGER_THAN_THE_LEASE = (1.2, 0.3)
-_MORE_ROUNDS = 20
-_LOOKS = 1000
+_PATIENCE = 6
+#: How long a proxy is waited for to send a statement on a managed table.
+_STATEMENT_S = 1.5
 
 
 class Nemesis:
     """Does the harms of a scenario one after the other, spread over its walk."""
 
-    def __init__(self, arena: Arena, scenario: Scenario, walking: Callable[[], bool]) -> None:
-        self._arena, self._harms, self._walking = arena, scenario.harms, walking
+    def __init__(self, arena: Arena, scenario: Scenario, operators: Operators) -> None:
+        self._arena, self._harms, self._operators = arena, scenario.harms, operators
         self._rng = random.Random(f"{scenario.seed} nemesis")
         self.done: list[str] = []
 
     async def run(self) -> None:
         for harm in self._harms:
             await asyncio.sleep(self._rng.uniform(0.1, 0.8))
-            if not self._walking():
+            if self._operators.have_arrived:
                 return
             self.done.append(f"{time.monotonic():.3f} {harm.name.lower()}")
             await self._do(harm)
@@ -71,13 +73,12 @@ class Nemesis:
 
     @asynccontextmanager
     async def _frozen(self, proxy: Proxy) -> AsyncIterator[None]:
-        """Stopped in the middle of something, between a look at its lease and what follows from it, say."""
-        at_work = 0
-        for _ in range(_LOOKS):
-            at_work = at_work + 1 if proxy.is_at_work else 0
-            if at_work > 1:
-                break
-            await asyncio.sleep(0.0005)
+        """Stopped between a look at its lease and what follows from it; wherever it is, if nobody asks it anything."""
+        proxy.send(signal.SIGUSR1)
+        patience = time.monotonic() + _STATEMENT_S
+        while not proxy.is_stopped and time.monotonic() < patience:  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.002)
+        self.done.append(f"{time.monotonic():.3f} stopped {'where asked' if proxy.is_stopped else 'anywhere'}")
         proxy.send(signal.SIGSTOP)
         try:
             yield
@@ -85,12 +86,14 @@ class Nemesis:
             proxy.send(signal.SIGCONT)
 
     async def _until_left_behind(self) -> None:
-        """Until the lease is over, and an operator has gone two rungs without the proxy, or does not want to."""
-        before = await self._epoch()
-        for leases in (*_LONGER_THAN_THE_LEASE, *([0.1] * _MORE_ROUNDS)):
-            await asyncio.sleep(leases * self._arena.lease_s)
-            if not self._walking() or await self._epoch() >= before + 2:
-                return
+        """Until the lease is over, and operators have gone two rungs without the proxy, or cannot."""
+        enough = await self._epoch() + 2
+        until = time.monotonic() + _PATIENCE * self._arena.lease_s
+        await asyncio.sleep(sum(_LONGER_THAN_THE_LEASE) * self._arena.lease_s)
+        while await self._epoch() < enough and time.monotonic() < until:
+            if self._operators.have_arrived:
+                await self._operators.go_far()
+            await asyncio.sleep(0.05 * self._arena.lease_s)
 
     async def _epoch(self) -> int:
         return int((await self._arena.execute("SELECT epoch FROM pgjanus.epoch"))[0][0])

@@ -52,6 +52,8 @@ class Operators:
         self._rng = random.Random(f"{scenario.seed} operators")
         self.name = around.table
         self.said: list[str] = []
+        #: All moves have been tried.
+        self.have_arrived = False
 
     @property
     def url(self) -> str:
@@ -73,6 +75,13 @@ class Operators:
             if rival is not None:
                 await rival
             await asyncio.sleep(self._rng.uniform(0.0, 0.3))
+        self.have_arrived = True
+
+    async def go_far(self) -> None:
+        """To the end of the ladder that is further away, short of `contracted`."""
+        rungs = [p.name for p in LADDERS[self._scenario.strategy] if p.expanded]
+        at = rungs.index(await self.phase() or rungs[0])
+        await self._try(self._go, rungs[-1] if 2 * at < len(rungs) else rungs[0])
 
     async def finish(self) -> None:
         """When nothing breaks any more, the end must be reached."""

@@ -64,7 +64,10 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One history as it is meant. `bypass`: how many writers know nothing of the proxies."""
+    """One history as it is meant. `bypass`: how many writers know nothing of the proxies.
+
+    `brief`: clients with fewer pauses in a transaction and no long statements, so that a step waits for less.
+    """
 
     seed: str
     strategy: Strategy
@@ -75,6 +78,7 @@ class Scenario:
     moves: tuple[Move, ...]
     harms: tuple[Harm, ...]
     end: End
+    brief: bool = False
 
     def __str__(self) -> str:
         walk = " → ".join(m.to + (f" (against {m.rival})" if m.rival else "") for m in self.moves)
@@ -89,13 +93,19 @@ def make_scenario(
     moves: int = 2,
     clients: int = 5,
     harms: tuple[Harm, ...] = tuple(Harm),
+    brief: bool = False,
 ) -> Scenario:
-    """The scenario of a seed. `moves` is the usual length of the walk, `harms` what may be done at all."""
+    """The scenario of a seed. `moves` is the usual length of the walk, `harms` what may be done at all.
+
+    `brief`: exactly one move of one or two rungs, and one harm at most.
+    """
     rng = random.Random(seed)
     chosen = rng.choice(list(Strategy))
     strategy = strategy or chosen
     guard = rng.choices([Guard.HEAL, Guard.REJECT, Guard.OFF], [6, 2, 2])[0]
     count = rng.choices([0, 1, 2, 3], [2, 4, 3, 2])[0] if harms else 0
+    count = min(count, 1) if brief else count
+    moves, reach = (1, 2) if brief else (rng.randint(max(1, moves - 1), moves + 1), len(LADDERS[strategy]))
     end = rng.choices(list(End), [5, 2, 2])[0]
     return Scenario(
         seed=seed,
@@ -105,21 +115,23 @@ def make_scenario(
         # Without a guard nothing is promised of writers without a proxy.
         bypass=0 if guard is Guard.OFF else rng.choice([1, 2]),
         worker=rng.random() < 0.5,
-        moves=_walk(rng, strategy, rng.randint(max(1, moves - 1), moves + 1)),
+        moves=_walk(rng, strategy, count=moves, reach=reach),
         harms=tuple(rng.choices(harms, [_WEIGHTS[h] for h in harms], k=count)) if count else (),
         end=end,
+        brief=brief,
     )
 
 
-def _walk(rng: random.Random, strategy: Strategy, count: int) -> tuple[Move, ...]:
+def _walk(rng: random.Random, strategy: Strategy, count: int, reach: int) -> tuple[Move, ...]:
+    """`reach`: how many rungs a move has at most."""
     rungs: list[Phase] = [p for p in LADDERS[strategy] if p.expanded]
     at = 0
     moves: list[Move] = []
     while len(moves) < count:
         # Up in most cases: there is more to see, and several rungs at once leave proxies the least time.
         up = at < len(rungs) - 1 and (at == 0 or rng.random() < 0.6)
-        reach = len(rungs) - 1 - at if up else at
-        steps = rng.randint(1, reach)
+        left = len(rungs) - 1 - at if up else at
+        steps = rng.randint(1, min(left, reach))
         to = at + steps if up else at - steps
         rival = rng.choice([p.name for p in rungs]) if rng.random() < 0.2 else None
         moves.append(Move(rungs[to].name, rival))
