@@ -8,6 +8,7 @@ _LADDER = "tests/system/test_ladder.py::"
 _ROLLOUT = "tests/system/test_rollout.py::"
 _GUARD = "tests/system/test_guard.py::"
 _BACKFILL = "tests/system/test_backfill.py::"
+_PROOF = "tests/system/test_verify_proof.py::"
 _PREFLIGHT = "tests/system/test_preflight.py::"
 
 LADDER = (
@@ -196,6 +197,28 @@ LADDER = (
         "trigger = quote_identifier(name)",
         'trigger = quote_identifier("a" + name)',
         f"{_GUARD}test_what_another_trigger_changes_is_healed_too",
+    ),
+    # Proof
+    Mutant(
+        "a pass trusts its cursor",
+        "rules.agreement:close_sql",
+        " WHERE {changed_since(1)})",
+        " WHERE false)",
+        f"{_PROOF}test_a_row_that_moves_behind_the_cursor_is_found",
+    ),
+    Mutant(
+        "values are compared by their equality",
+        "rules.agreement:agrees",
+        "OPERATOR(pg_catalog.*=)",
+        "OPERATOR(pg_catalog.=)",
+        "tests/system/test_verify_planted.py::test_each_planted_divergence_is_found_and_mended[18-one]",
+    ),
+    Mutant(
+        "a proof is taken as it was",
+        "proxy.verify.runner:prove",
+        "if last.part is Part.DONE:",
+        "if False:",
+        f"{_PROOF}test_a_proof_is_brought_up_to_date_and_a_phase_that_is_left_takes_it_away",
     ),
     # Backfill
     Mutant(
