@@ -10,7 +10,7 @@ from rules.statements.insertion import ROW, Insertion, base_type
 from rules.statements.judge import Judge
 from rules.statements.mirror import Value, default_value, is_untyped, looks_at_sequence
 from rules.text.fragments import At, Pieces, Span, joined
-from rules.text.source import COMMA, OPEN, Node
+from rules.text.source import COMMA, OPEN, Node, walk
 
 #: With these a number in the text has a common type that loses nothing.
 _NUMBERS = frozenset({"smallint", "integer", "bigint", "numeric", "real", "double precision"})
@@ -203,14 +203,17 @@ class ValuesRewriting:
         insertion, source = self._insertion, self._insertion.source
         omitted = [n for n in insertion.needs if n not in insertion.names and not values[0][n].simple]
         queries: list[Pieces] = []
+        first: list[Pieces] = []
         lines: list[Pieces] = []
         for row, row_values in zip(rows, values, strict=True):
             cells: dict[str, Pieces] = {n: (s,) for n, s in zip(insertion.names, row.spans, strict=False)}
             for name, value in row_values.items():
                 if not value.simple:
                     insertion.judge.check(value.node, "VALUES")
-                    cells[name] = (At(f"(SELECT c0 FROM {ROW}{len(queries)})", self._start(name, row)),)
-                    queries.append((f"{ROW}{len(queries)} AS MATERIALIZED (SELECT ", *value.pieces, " AS c0)"))
+                    query = f"{ROW}{len(queries) + len(first)}"
+                    cells[name] = (At(f"(SELECT c0 FROM {query})", self._start(name, row)),)
+                    place = first if self._may_be_first(value.node or {}) else queries
+                    place.append((f"{query} AS MATERIALIZED (SELECT ", *value.pieces, " AS c0)"))
             typed = {
                 n: ("((", *(v.pieces if v.simple else cells[n]), f")::{insertion.value_type(n)})")
                 for n, v in row_values.items()
@@ -221,8 +224,20 @@ class ValuesRewriting:
         insert = source.find_back(source.token_at(insertion.position), "INSERT")
         start, end = source.span(insert, rows[-1].closing + 1)
         head = Span(start, source.tokens[self._values_token()].start)
-        clause = ", " if "withClause" in insertion.node else "WITH "
+        if first:
+            word = source.token_at(source.location(insertion.node["withClause"])) + 1
+            insertion.edits.insert(source.tokens[word].end, " ", *joined(", ", first), ",")
+        clause = "" if not queries else ", " if "withClause" in insertion.node else "WITH "
         insertion.edits.replace(start, end, clause, *joined(", ", queries), " ", head, "VALUES ", *joined(", ", lines))
+
+    def _may_be_first(self, value: Node) -> bool:
+        """Whether a value's query goes in front of the client's own: in WITH RECURSIVE, unless it names one of them.
+
+        PostgreSQL sorts those, and which one it finds in a circle, and points to, depends on what stands around them.
+        """
+        clause = self._insertion.node.get("withClause", {})
+        names = {item["CommonTableExpr"]["ctename"] for item in clause.get("ctes", [])}
+        return clause.get("recursive", False) and not any(n.get("relname") in names for _, n in walk({"": value}))
 
     def _start(self, name: str, row: _Row) -> int:
         insertion = self._insertion
