@@ -232,6 +232,7 @@ class References(ABC):
         if entry is None or entry.managed is None:
             first, *rest = body["indirection"]
             return self._projection(body["arg"], string(first), level) if "String" in first and not rest else None
+        self._check_version(entry, reference)
         start, end = self._span(reference)
         first = body["indirection"][0]
         if "String" not in first:
@@ -249,6 +250,15 @@ class References(ABC):
         field = self._source.span(dot, self._source.name_end(dot + 1))
         self.result.references.append(Reference(start, end, entry, name, field))
         return Value(entry.patch(name) if len(body["indirection"]) == 1 else None)
+
+    def _check_version(self, entry: Entry, reference: Node) -> None:
+        """Refuse `(old).x`, for which PostgreSQL 18 takes the column of the table's own row, old or new."""
+        if entry.qualified_only:
+            raise Refusal(
+                f"a field of the whole row ({entry.name}) in RETURNING is not supported",
+                f"Write {entry.name}.column or {entry.name}.*, without parentheses.",
+                position=self._source.location(reference),
+            )
 
     def _projection(self, argument: Node, name: str, level: Level) -> Value | None:
         """`(v).name` or `name(v)` of a sub-select `v` is its column; None if it is not known to be one with a patch."""

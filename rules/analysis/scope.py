@@ -274,6 +274,7 @@ class Analyser(FromItems):
             return [None]
         entry = self._row_entry(reference, level)
         if entry is not None and entry.managed is not None:
+            self._check_version(entry, reference)
             span = self._star_span(target)
             self.result.stars.append(Star(*span, self._source.location(reference), (StarItem(entry),)))
         if entry is None:

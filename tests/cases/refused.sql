@@ -234,3 +234,9 @@ set /* a comment */ transaction snapshot '00000003-0000001B-1'
 
 -- reason: a * beside a merged column stands for two columns of one name, which cannot be named one by one
 SELECT * FROM users JOIN (SELECT *, age FROM users) v USING (id)
+
+-- reason: a field of the whole row before or after, which PostgreSQL 18 takes for the table's own row
+-- shape: old
+UPDATE users SET full_name = 'x' WHERE id = 1 RETURNING (old).full_name
+
+DELETE FROM users WHERE id = 1 RETURNING (new).*
