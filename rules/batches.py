@@ -15,7 +15,6 @@ again after a wait, so a value carried over from the batch would be a lost updat
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import Enum
 
 from rules import reads
 from rules.catalog import TableName
@@ -34,18 +33,6 @@ from rules.phases import (
 )
 
 _STATE = f"t.{quote_identifier(STATE_COLUMN)}"
-
-
-class Equality(Enum):
-    """How two values of a type are compared for "the same".
-
-    `COLLATED`: collatable, so compared under collation "C", byte by byte; two columns of different collations
-    cannot be compared otherwise. `AS_TEXT`: the type has no equality (json, xml, point …).
-    """
-
-    PLAIN = "plain"
-    COLLATED = "collated"
-    AS_TEXT = "as_text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,17 +242,6 @@ def count_sql(table: TableName, state: RowState) -> str:
 # Comparison
 
 
-def same_value(left: str, right: str, equality: Equality) -> str:
-    """SQL that is true where two values of one type are the same, NULL being the same as NULL."""
-    match equality:
-        case Equality.PLAIN:
-            return f"({left}) IS NOT DISTINCT FROM ({right})"
-        case Equality.COLLATED:
-            return f'({left}) COLLATE "C" IS NOT DISTINCT FROM ({right}) COLLATE "C"'
-        case Equality.AS_TEXT:
-            return f'({left})::text COLLATE "C" IS NOT DISTINCT FROM ({right})::text COLLATE "C"'
-
-
 def with_defaults(migration: Migration) -> Migration:
     """The same, with `up` of columns that have a default for rows that cannot be converted replaced by that."""
     defaults = migration.backfill.defaults
@@ -279,9 +255,3 @@ def with_defaults(migration: Migration) -> Migration:
 def truth(reads: Reads) -> Shape:
     """The format that a phase holds true where the two of one row differ: the one that clients read."""
     return Shape.NEW if reads is Reads.NEW else Shape.OLD
-
-
-def plain_next_key_sql(table: TableName, key: Key, *, after: bool) -> str:
-    """The key of the next row, whatever is in it. Parameters: the cursor's values if `after`."""
-    where = f" WHERE {after_key(key, 1)}" if after else ""
-    return f"SELECT {key_values(key, 't')} FROM {quote_table(table)} AS t{where}{in_key_order(key)} LIMIT 1"

@@ -8,7 +8,7 @@ from contextlib import suppress
 import asyncpg
 
 from proxy.database import Connection, connect
-from rules.batches import PHYSICAL_KEY, Equality, Key, KeyColumn
+from rules.batches import PHYSICAL_KEY, Key, KeyColumn
 from rules.changes import quote_table
 from rules.errors import PgjanusError
 from rules.migration import Migration
@@ -123,22 +123,3 @@ async def find_key(connection: Connection, migration: Migration) -> Key:
         return PHYSICAL_KEY
     columns = tuple(KeyColumn(name, type_) for name, type_ in zip(found["names"], found["types"], strict=True))
     return Key(columns, of_partitions=kind == "p")
-
-
-async def load_equality(connection: Connection, migration: Migration) -> dict[str, Equality]:
-    """How to compare values of each managed column's type, asked of the server."""
-    types = sorted({c.type for change in migration.changes for c in (*change.old, *change.new)})
-    return {name: await _equality(connection, name) for name in types}
-
-
-async def _equality(connection: Connection, type_name: str) -> Equality:
-    try:
-        # DISTINCT looks for the type's own notion of equality (an array's element type included), `=` does not:
-        # boxes are "equal" if their areas are.
-        await connection.execute(f"SELECT DISTINCT NULL::{type_name}")
-    except asyncpg.UndefinedFunctionError:
-        return Equality.AS_TEXT
-    collatable = await connection.fetchval(
-        f"SELECT typcollation <> 0 FROM pg_type WHERE oid = pg_typeof(NULL::{type_name})::oid"
-    )
-    return Equality.COLLATED if collatable else Equality.PLAIN

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -33,9 +33,10 @@ _SETTINGS = {
     "row_security": "off",
     "lock_timeout": "2s",
     "max_parallel_workers_per_gather": "0",
+    "default_transaction_read_only": "on",
 }
 #: One access path is right for every chunk, the key's index.
-_CHUNK_SETTINGS = {"enable_sort": "off", "synchronize_seqscans": "off"}
+IN_CHUNKS = {"enable_sort": "off", "synchronize_seqscans": "off"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ async def select(connection: Connection, table: TableName, key: Key, extent: Ext
     """Decide what to ask, from the table's size now."""
     if extent.sample_rows is None:
         return Selection(_UNBOUNDED_SECONDS)
-    async with asking(connection, _PLANNING_SECONDS):
+    async with settled(connection, gently(_PLANNING_SECONDS)):
         rows, _ = await ranges.estimate_table(connection, table)
         if rows <= extent.most_rows:
             return Selection(_WHOLE_TABLE_SECONDS)
@@ -99,15 +100,26 @@ async def _cuts(connection: Connection, table: TableName, key: Key, parts: int) 
 
 
 @asynccontextmanager
-async def asking(connection: Connection, seconds: float, *, in_chunks: bool = False) -> AsyncIterator[None]:
-    """A transaction that only reads, with a statement timeout; its one lock, against DDL, ends with it."""
-    settings = {
-        **_SETTINGS,
-        **(_CHUNK_SETTINGS if in_chunks else {}),
-        "statement_timeout": f"{round(seconds * 1000)}ms",
-    }
-    values = [text for pair in settings.items() for text in pair]
-    calls = ", ".join(f"set_config(${i}::text, ${i + 1}::text, true)" for i in range(1, len(values), 2))
-    async with connection.transaction(readonly=True):
-        await connection.execute(f"SELECT {calls}", *values)
+async def settled(connection: Connection, settings: Mapping[str, str]) -> AsyncIterator[None]:
+    """These settings for a while; no transaction, so that every statement's snapshot and lock end with it."""
+    names = list(settings)
+    query = "SELECT n, current_setting(n) FROM unnest($1::text[]) AS n"
+    before = dict(await connection.fetch(query, names))
+    await _set(connection, settings)
+    try:
         yield
+    finally:
+        if not connection.is_closed():
+            await _set(connection, before)
+
+
+async def _set(connection: Connection, settings: Mapping[str, str]) -> None:
+    await connection.execute(
+        "SELECT set_config(n, v, false) FROM unnest($1::text[], $2::text[]) AS s (n, v)",
+        *(list(settings), list(settings.values())),
+    )
+
+
+def gently(seconds: float) -> dict[str, str]:
+    """Settings for questions to rows: exact, read only, and given up after that time."""
+    return {**_SETTINGS, "statement_timeout": f"{round(seconds * 1000)}ms"}

@@ -18,7 +18,7 @@ from proxy.backfill.sqlstate import belongs_to_a_row
 from proxy.backfill.throttle import BatchSize
 from proxy.backfill.walk import BadRow, Cursor, Met, Step, walk
 from proxy.database import Connection
-from proxy.preflight.extent import Extent, Run, asking, select
+from proxy.preflight.extent import IN_CHUNKS, Extent, Run, gently, select, settled
 from proxy.preflight.findings import Notes
 from proxy.preflight.uniqueness import check_references, check_uniqueness
 from proxy.preflight.verdicts import Tallies
@@ -42,8 +42,9 @@ async def check_rows(
     """Ask the rows; returns how many were asked, and about how many there are if these were a sample."""
     selection = await select(connection, migration.table, key, extent)
     survey = _Survey(migration, key)
-    for run in selection.runs:
-        await survey.take_run(connection, run)
+    async with settled(connection, {**gently(migration.backfill.statement_timeout_ms / 1000), **IN_CHUNKS}):
+        for run in selection.runs:
+            await survey.take_run(connection, run)
     among = "" if selection.table_rows is None else f" of {survey.rows:,} that were looked at"
     survey.tallies.report(migration, key, survey.asked, among, notes)
     seconds = selection.whole_table_seconds
@@ -175,9 +176,7 @@ class _Survey:
     ) -> tuple[Met, list[tuple[Question, int, list[Cursor]]]]:
         """What was met, and how many rows break which law, with some keys."""
         sql = scan_sql(self.migration, self.key, asked, after=cursor is not None, until=run.high is not None)
-        seconds = self.migration.backfill.statement_timeout_ms / 1000
-        async with asking(connection, seconds, in_chunks=True):
-            found = await connection.fetchrow(sql, limit, *(cursor or ()), *(run.high or ()))
+        found = await connection.fetchrow(sql, limit, *(cursor or ()), *(run.high or ()))
         assert found is not None
         rows, last, _, *answers = found.values()
         laws = [q for q in asked if not q.is_conversion]

@@ -9,7 +9,7 @@ import asyncpg
 
 from proxy.backfill.sqlstate import belongs_to_a_row
 from proxy.database import Connection
-from proxy.preflight.extent import asking
+from proxy.preflight.extent import gently, settled
 from proxy.preflight.findings import Notes, Severity
 from proxy.preflight.verdicts import Tallies
 from rules.batches import Key
@@ -116,7 +116,7 @@ async def _ask(
     """None if there is no answer in that time, or a row has begun to fail meanwhile."""
     parameters = [json.dumps([list(k) for k in excluded])] if excluded else []
     try:
-        async with asking(connection, seconds):
+        async with settled(connection, gently(seconds)):
             return list(await connection.fetch(sql, *parameters))
     except (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError):
         return None

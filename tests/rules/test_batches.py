@@ -7,7 +7,6 @@ from pglast.parser import parse_sql_json
 
 from rules.batches import (
     PHYSICAL_KEY,
-    Equality,
     Key,
     KeyColumn,
     batch_sql,
@@ -15,8 +14,6 @@ from rules.batches import (
     in_state,
     next_key_sql,
     one_row_sql,
-    plain_next_key_sql,
-    same_value,
     show_row_sql,
     states_to_empty,
     truth,
@@ -87,7 +84,7 @@ def test_a_code_is_in_exactly_one_state(code: int) -> None:
 @pytest.mark.parametrize("after", [True, False])
 def test_every_statement_is_one_statement_of_postgresql(key: Key, after: bool) -> None:
     asked = questions(MIGRATION)
-    statements = [plain_next_key_sql(TABLE, key, after=after), scan_sql(MIGRATION, key, asked, after=after)]
+    statements = [scan_sql(MIGRATION, key, asked, after=after)]
     for state in (RowState.OLD, RowState.NEW):
         for wait in (True, False):
             statements.append(batch_sql(MIGRATION, key, state, after=after, wait=wait))
@@ -105,12 +102,6 @@ def test_a_batch_computes_from_the_row_it_updates_and_asks_for_its_state_again()
     assert f't."{STATE_COLUMN}" < 4 RETURNING' in update
     assert "SKIP LOCKED" in sql
     assert "SKIP LOCKED" not in batch_sql(MIGRATION, KEYS[1], RowState.OLD, after=True, wait=True)
-
-
-def test_values_are_compared_by_what_their_type_allows() -> None:
-    assert same_value("a", "b", Equality.PLAIN) == "(a) IS NOT DISTINCT FROM (b)"
-    assert 'COLLATE "C"' in same_value("a", "b", Equality.COLLATED)
-    assert "::text" in same_value("a", "b", Equality.AS_TEXT)
 
 
 def test_the_truth_is_what_clients_read() -> None:

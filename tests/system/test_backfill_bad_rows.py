@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Any
 
 import psycopg
@@ -61,9 +62,13 @@ def test_they_are_kept_with_key_value_and_error_until_they_are_mended(database: 
     assert db.execute(BAD).fetchall() == []
 
 
-def test_skip_and_report_lets_a_migration_start_and_keeps_its_gate_shut(database: Database) -> None:
+def thirty_seven_of(database: Database, rows: int) -> None:
     """The whole way: `start` warns, `advance` names them all and stays, and goes on when they are mended."""
-    db = bad_table(database)
+    db = database.connect()
+    db.execute("CREATE TABLE t (id int PRIMARY KEY, v text)")
+    db.execute("INSERT INTO t SELECT i, i::text FROM generate_series(1, %s) i", (rows,))
+    bad = random.Random(37).sample(range(1, rows + 1), 37)
+    db.execute("UPDATE t SET v = 'n/a ' || id WHERE id = ANY (%s)", (bad,))
     spec = MigrationSpec.from_json(definition("skip_and_report"))
     said: list[str] = []
 
@@ -71,15 +76,27 @@ def test_skip_and_report_lets_a_migration_start_and_keeps_its_gate_shut(database
         async with operate(database.url, "test", say=said.append) as operator:
             await start(operator, spec)
             await advance(operator, "retype_v", "writing_both")
-            with pytest.raises(RowsCannotBeConverted, match=r"6 rows of public\.t cannot be converted: id=7: invalid"):
+            with pytest.raises(RowsCannotBeConverted, match=r"37 rows of public\.t cannot be converted: id="):
                 await advance(operator, "retype_v", "reading_new")
             assert value(db, "SELECT phase FROM pgjanus.migrations") == "writing_both"
-            assert value(db, "SELECT count(*) FROM t WHERE _pgjanus_state < 4") == 6
+            assert db.execute(BAD).fetchall() == [
+                (f"id={i}", f"n/a {i}", "22P02", f'invalid input syntax for type integer: "n/a {i}"', None)
+                for i in sorted(bad)
+            ]
+            assert value(db, "SELECT count(*) FROM t WHERE _pgjanus_state < 4") == 37
+            done = "SELECT count(*) FROM t WHERE CASE WHEN _pgjanus_state >= 4 THEN _pgjanus_v = v::int END"
+            assert value(db, done) == rows - 37
             db.execute("UPDATE t SET v = '-1' WHERE v LIKE 'n/a%'")
             return (await advance(operator, "retype_v", "reading_new")).phase
 
     assert asyncio.run(story()) == "reading_new"
-    assert any("6 rows cannot be converted" in line and "leaves them as they are" in line for line in said)
+    assert db.execute(BAD).fetchall() == []
+    assert value(db, "SELECT count(*) FROM t WHERE _pgjanus_v IS DISTINCT FROM v::int OR _pgjanus_state < 4") == 0
+    assert any("37 rows cannot be converted" in line and "leaves them as they are" in line for line in said)
+
+
+def test_rows_that_cannot_be_converted_are_all_named_and_mended_before_the_gate_opens(database: Database) -> None:
+    thirty_seven_of(database, ROWS)
     with pytest.raises(LadderError, match="6 rows cannot be converted"):
         asyncio.run(_start_again(database, "fail"))
 

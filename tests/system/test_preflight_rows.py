@@ -193,6 +193,7 @@ SHAPES = {
 @pytest.mark.parametrize("shape", SHAPES)
 def test_of_a_large_table_a_sample_is_asked(database: Database, shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extent, "_RUNS", 20)
+    monkeypatch.setattr(rows, "MOST_EXAMINED", 30)
     columns, values = SHAPES[shape]
     db = database.connect()
     if shape == "partitioned":
@@ -210,7 +211,7 @@ def test_of_a_large_table_a_sample_is_asked(database: Database, shape: str, monk
     db.execute("UPDATE t SET v = 'n/a'")
     sampled = look(database, TO_INTEGER, extent=Extent(200, 5999))
     (found,) = sampled.refusals
-    assert f"{sampled.rows} rows of {sampled.rows} that were looked at cannot be converted by up of v" in found.message
+    assert f"at least 30 rows of {sampled.rows} that were looked at cannot be converted by up of v" in found.message
     assert look(database, TO_INTEGER, extent=ALL_ROWS).rows == 6000
 
 
@@ -242,7 +243,10 @@ def test_settings_of_the_role_change_neither_keys_nor_comparisons(database: Data
         db.execute(f"DROP ROLE {role}")
 
 
-def test_the_command_line_says_what_it_looked_at(database: Database, tmp_path: Path) -> None:
+def test_the_command_line_says_what_it_looked_at(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "MOST_EXAMINED", 60)
     db = table(database, values="")
     db.execute(
         "INSERT INTO t SELECT i, CASE WHEN i % 2 = 0 THEN 'n/a' ELSE i::text END FROM generate_series(1, 3000) i"
@@ -260,7 +264,7 @@ def test_the_command_line_says_what_it_looked_at(database: Database, tmp_path: P
     assert "50 rows of 100 that were looked at cannot be converted" in said
     (report,) = json.loads(pgjanus("check", str(file), "--all-rows", "--json")[1])
     assert (report["rows"], report["sample_of_rows"]) == (3000, None)
-    assert report["findings"][0]["rows"] == 500
+    assert report["findings"][0]["rows"] == 60
     assert report["findings"][0]["keys"] == [f"id={i}" for i in (2, 4, 6, 8, 10)]
     assert pgjanus("check", str(file), "--all-rows", "--sample-rows", "9")[0] == 2
     code, said = pgjanus("start", str(file), "--sample-rows", "100")
