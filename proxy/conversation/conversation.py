@@ -45,6 +45,7 @@ class Conversation:
         self._answers = Answers(self._state, self._server)
         self._express = Express(self._state)
         self._broken = False
+        self._lost_track = False
         self._held = False
         self._congested = False
         self._asking = False
@@ -112,6 +113,7 @@ class Conversation:
             or ledger.copying
             or not self.wants_client_data
             or self._broken
+            or self._lost_track
             or self._client.holds_some
             or self._server.holds_some
         )
@@ -149,11 +151,11 @@ class Conversation:
         framer, answers = self._server, self._answers
         framer.feed(data)
         try:
-            while (kind := framer.next()) and answers.receive(kind):
+            while not self._lost_track and (kind := framer.next()) and answers.receive(kind):
                 pass
-            data = framer.take()
         except ValueError:
-            data = framer.take_all()
+            self._lost_track = True  # it is no PostgreSQL's; all that follows passes
+        data = framer.take_all() if self._lost_track else framer.take()
         actions: list[Action] = []
         if self._state.stalled or (self._congested and len(self._state.ledger) < LEDGER_LIMIT // 2):
             self._state.stalled = self._congested = False
