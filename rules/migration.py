@@ -38,7 +38,8 @@ class ManagedTable:
     """A migration in the phase that it is in now, with the table as it physically is.
 
     `relaxed` are the old columns that are NOT NULL by right, although the constraint is lifted in this phase. `whole`
-    is the migration of the table that this one is a partition of.
+    is the migration of the table that this one is a partition of. `contracting`: the old columns are as good as gone,
+    and are computed from the new ones in every row.
     """
 
     migration: Migration
@@ -46,6 +47,7 @@ class ManagedTable:
     relation: Relation
     relaxed: frozenset[str] = frozenset()
     whole: Migration | None = None
+    contracting: bool = False
 
     def partition(self, relation: Relation) -> ManagedTable:
         """The same migration over one partition: clients may name that as well."""

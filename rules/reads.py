@@ -84,4 +84,6 @@ def read_column(table: ManagedTable, change: ColumnChange, column: ManagedColumn
     """SQL of a managed column's value as a client of that shape must see it in this phase."""
     if is_stored(table, shape):
         return physical(qualifier, column.physical)
+    if table.contracting and shape is Shape.OLD:
+        return f"({converted(change, column, shape, qualifier)}{collation_of(change, column, shape)})"
     return by_row_state(change, column, shape, qualifier)

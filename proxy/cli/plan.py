@@ -11,6 +11,7 @@ from proxy.cli.common import database_url_option, json_option, print_json, run
 from proxy.control import registry
 from proxy.control.installation import is_installed
 from proxy.database import Connection, connect, load_relation, server_version
+from proxy.ladder.dependants import survey_dependants
 from proxy.ladder.grants import column_grants
 from proxy.ladder.indexes import find_transition
 from proxy.ladder.operator import LadderError
@@ -19,8 +20,8 @@ from rules.batches import converted
 from rules.changes import quote_table
 from rules.ddl.ladder import Rung, climb
 from rules.loader import load_file
-from rules.migration import Migration
-from rules.phases import Shape
+from rules.migration import ManagedTable, Migration
+from rules.phases import ANNOUNCED, Shape
 
 _SAMPLE_ROWS = 5
 #: The server version from which on a NOT NULL is a constraint with a name.
@@ -48,7 +49,17 @@ async def _plan(file: str, url: str, as_json: bool) -> None:
         transition = await find_transition(connection, migration, relation)
         named = server_version(connection) >= _NAMES_NOT_NULL_FROM
         tree = await load_tree(connection, relation.oid) if relation.is_partitioned else ()
-        rungs = climb(migration, relation, grants, transition, names_not_null=named, tree=tree)
+        survey = await survey_dependants(connection, ManagedTable(migration, ANNOUNCED, relation))
+        rungs = climb(
+            migration,
+            relation,
+            grants,
+            transition,
+            names_not_null=named,
+            tree=tree,
+            rebuilt=[rebuilding.statements for _, rebuilding in survey.rebuilt],
+            in_the_way=map(str, survey.in_the_way),
+        )
         samples = await _samples(connection, migration) if not await _is_open(connection, spec.migration) else []
     finally:
         await connection.close()

@@ -70,6 +70,7 @@ def _migration_lines(migration: MigrationStatus) -> list[str]:
     for index in migration.indexes:
         percent = "" if index.percent is None else f" {index.percent:.0f} %"
         shown.append(f"  index {index.name}: {index.state}{percent}, {index.bytes / 1_048_576:,.1f} MB")
+    shown += [f"  {dependant.description}: {dependant.state}" for dependant in migration.dependants]
     for backfill in migration.backfills:
         shown += _backfill_lines(backfill)
     if migration.verification is not None:

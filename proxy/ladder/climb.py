@@ -23,6 +23,7 @@ from proxy.ladder.lowest import expand_table, forget, managed_table, serve_new_a
 from proxy.ladder.operator import LadderError, NotAcknowledged, Operator
 from proxy.ladder.outlook import warn_of_refusals
 from proxy.ladder.proof import require_proof
+from proxy.ladder.rebuilding import rebuild_all, restore_all, return_to_row_state
 from proxy.preflight import USUAL, Extent, preflight
 from rules.ddl.statements import (
     Statement,
@@ -31,6 +32,7 @@ from rules.ddl.statements import (
     leaves_old_format,
     reads_new_format,
 )
+from rules.dependants import Form
 from rules.phases import ANNOUNCED, CONTRACTED, Phase, Reads, RowState, step_between
 from rules.spec import MigrationSpec
 
@@ -180,12 +182,13 @@ async def advance(operator: Operator, name: str, to: str | None = None) -> Outco
             await operator.wait_for_proxies(await registry.read_epoch(operator.connection))
             managed = await managed_table(operator, row)
             await copy_grants(operator, managed)
-            await require_no_dependants(operator, managed, after.name)
+            readings = await require_no_dependants(operator, managed, after.name)
             await ensure_gate(operator, managed, RowState.OLD)
             await ensure_attributes(operator, managed)
             indexes = await plan_indexes(operator, managed)
             await ensure_indexes(operator, managed, indexes, row.phase)
             counterparts = await find_counterparts(operator, managed, indexes)
+            await rebuild_all(operator, managed, readings, Form.FROM_NEW)
             outcome.held_ms = await contract(operator, row, managed, counterparts)
             row = await registry.read_migration(operator.connection, name)
         else:
@@ -241,8 +244,11 @@ async def _step(operator: Operator, row: MigrationRow, after: Phase) -> Migratio
     await operator.wait_for_proxies(await registry.read_epoch(connection))
     managed = await managed_table(operator, row)
     await copy_grants(operator, managed)
+    if row.ladder.index(after) < row.ladder.index(before):
+        await return_to_row_state(operator, managed)
     if leaves_old_format(after) and not leaves_old_format(before):
-        await require_no_dependants(operator, managed, after.name)
+        readings = await require_no_dependants(operator, managed, after.name)
+        await rebuild_all(operator, managed, readings, Form.BY_ROW_STATE)
         await relax(operator, managed, row.relaxed)
     if step.empties is not None:
         await ensure_gate(operator, managed, step.empties)
@@ -253,6 +259,7 @@ async def _step(operator: Operator, row: MigrationRow, after: Phase) -> Migratio
     await ensure_indexes(operator, managed, indexes, after)
     if after.policy.reads is Reads.OLD:
         await restore(operator, managed, row.relaxed)
+        await restore_all(operator, managed)
     if proved is not None and time.monotonic() - proved > _PROOF_SECONDS:
         # Indexes took a while to build: whatever has changed since is compared once more.
         await require_proof(operator, row)
@@ -327,5 +334,6 @@ async def abort(operator: Operator, name: str) -> Outcome:
 
 
 async def _restore_all(operator: Operator, row: MigrationRow) -> None:
-    if row.relaxed:
-        await restore(operator, await managed_table(operator, row), row.relaxed)
+    managed = await managed_table(operator, row)
+    await restore(operator, managed, row.relaxed)
+    await restore_all(operator, managed)

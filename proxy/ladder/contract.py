@@ -14,7 +14,10 @@ import random
 import time
 from collections.abc import Sequence
 
+import asyncpg
+
 from proxy.control import registry
+from proxy.control.rebuilt import forget_all_rebuilt
 from proxy.control.registry import MigrationRow
 from proxy.database import Connection
 from proxy.ladder.dependants import not_null_names
@@ -90,6 +93,7 @@ async def _attempt(
         taken = await _names_that_stay(connection, managed)
         not_nulls = await not_null_names(connection, managed.relation.oid)
         await registry.set_phase(connection, row, CONTRACTED)
+        await forget_all_rebuilt(connection, row.name)
         await registry.record(connection, row.name, row.phase, CONTRACTED, await registry.raise_epoch(connection))
         named = name_new(managed.migration, taken, counterparts, not_nulls)
         if managed.relation.is_partitioned:
@@ -98,7 +102,13 @@ async def _attempt(
         triggers = (*guard_drop(managed.migration), *copying_drop(managed.migration))
         return [*triggers, *drop_old(managed.migration), *named]
 
-    await operator.attempt(row.table, work)
+    try:
+        await operator.attempt(row.table, work)
+    except asyncpg.DependentObjectsStillExistError as error:
+        raise LadderError(
+            f"something that depends on an old column has appeared just now ({error.detail or error}):"
+            f" pgjanus advance {row.name} looks again"
+        ) from error
 
 
 # Which names the old columns take with them is asked before the table is locked: what PostgreSQL drops with a column

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import asyncpg
 
+from proxy.control.rebuilt import Kind, Rebuilt, read_rebuilt
 from proxy.control.registry import RelaxedNotNull, save_relaxed
 from proxy.database import Connection
 from proxy.ladder.operator import LadderError, Operator
+from proxy.ladder.rebuilding import CannotBeRebuilt, Reading, Rebuilding, load_rebuilder
 from rules.catalog import TableName
 from rules.changes import quote_identifier
 from rules.ddl.guard import TRIGGER_PREFIX
@@ -28,13 +31,32 @@ class StillDependedOn(LadderError):
 
 @dataclass(frozen=True, slots=True)
 class Dependant:
-    """One object, in PostgreSQL's own description, and the column it depends on."""
+    """One object, in PostgreSQL's own description, and the column it depends on.
+
+    `kind` and `oid` of a view or policy, which may be rebuilt; `reason` is why it cannot.
+    """
 
     column: str
     description: str
+    kind: Kind | None = None
+    oid: int | None = None
+    reason: str = ""
 
     def __str__(self) -> str:
-        return f"{self.description} (column {self.column})"
+        reason = f", which cannot be rebuilt: {self.reason}" if self.reason else ""
+        return f"{self.description} (column {self.column}){reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What depends on the old columns: what is rebuilt, and what has to go before they get stale."""
+
+    rebuilt: tuple[tuple[Reading, Rebuilding], ...]
+    in_the_way: tuple[Dependant, ...]
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        return tuple(reading for reading, _ in self.rebuilt)
 
 
 # pg_depend has them all, but a whole row is there as the table alone: in the stored tree it is column 0 of the row's
@@ -43,10 +65,13 @@ class Dependant:
 _DEPENDANTS = """
 WITH tree AS (SELECT $1::int8::oid AS oid UNION SELECT relid FROM pg_partition_tree($1::int8::oid))
 SELECT DISTINCT a.attname::text AS column, pg_describe_object(d.classid, d.objid, d.objsubid) AS description,
-       c.oid::int8 AS check_oid
+       c.oid::int8 AS check_oid,
+       CASE WHEN d.classid = 'pg_policy'::regclass THEN 'policy' WHEN w.oid IS NOT NULL THEN 'view' END AS kind,
+       CASE WHEN d.classid = 'pg_policy'::regclass THEN d.objid ELSE w.ev_class END::int8 AS oid
   FROM pg_depend d
   JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
   LEFT JOIN pg_constraint c ON d.classid = 'pg_constraint'::regclass AND c.oid = d.objid AND c.contype = 'c'
+  LEFT JOIN pg_rewrite w ON d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid AND w.rulename = '_RETURN'
  WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid IN (SELECT oid FROM tree) AND a.attname = ANY ($2::text[])
    AND NOT CASE d.classid
        WHEN 'pg_attrdef'::regclass THEN
@@ -69,7 +94,7 @@ SELECT DISTINCT a.attname::text AS column, pg_describe_object(d.classid, d.objid
        WHEN 'pg_statistic_ext'::regclass THEN true
        ELSE false END
 UNION
-SELECT $2[1], pg_describe_object(d.classid, d.objid, d.objsubid) || ' by its whole rows', NULL
+SELECT $2[1], pg_describe_object(d.classid, d.objid, d.objsubid) || ' by its whole rows', NULL, NULL, NULL
   FROM pg_depend d JOIN pg_class t ON t.oid = d.refobjid
  WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid IN (SELECT oid FROM tree) AND cardinality($2) > 0
    AND CASE d.classid
@@ -88,8 +113,32 @@ async def find_dependants(connection: Connection, managed: ManagedTable) -> tupl
     found = []
     for r in rows:
         if r["check_oid"] is None or not await _holds_without_old(connection, managed, r["check_oid"]):
-            found.append(Dependant(r["column"], r["description"]))
+            kind = Kind(r["kind"]) if r["kind"] else None
+            found.append(Dependant(r["column"], r["description"], kind, r["oid"]))
     return tuple(found)
+
+
+async def survey_dependants(
+    connection: Connection, managed: ManagedTable, rebuilt: Mapping[str, Rebuilt] | None = None
+) -> Survey:
+    """`rebuilt` are those that this migration has rebuilt by now, by key."""
+    columns: defaultdict[tuple[Kind, int], list[Dependant]] = defaultdict(list)
+    in_the_way: list[Dependant] = []
+    for dependant in await find_dependants(connection, managed):
+        if dependant.kind is None or dependant.oid is None:
+            in_the_way.append(dependant)
+        else:
+            columns[dependant.kind, dependant.oid].append(dependant)
+    done: list[tuple[Reading, Rebuilding]] = []
+    if columns:
+        rebuilder = await load_rebuilder(connection, managed)
+        for (kind, oid), dependants in columns.items():
+            reading = Reading(kind, oid, tuple(d.column for d in dependants))
+            try:
+                done.append((reading, await rebuilder.rebuild(reading, (rebuilt or {}).get(reading.key))))
+            except CannotBeRebuilt as error:
+                in_the_way += [replace(d, reason=str(error)) for d in dependants]
+    return Survey(tuple(done), tuple(in_the_way))
 
 
 async def _holds_without_old(connection: Connection, managed: ManagedTable, check_oid: int) -> bool:
@@ -110,13 +159,16 @@ async def _holds_without_old(connection: Connection, managed: ManagedTable, chec
     return bool(await connection.fetchval(f"SELECT ({row['condition']}) IS NOT FALSE FROM (SELECT {nulls}) AS t"))
 
 
-async def require_no_dependants(operator: Operator, managed: ManagedTable, phase: str) -> None:
-    """Before any phase that no longer writes the old columns.
+async def require_no_dependants(operator: Operator, managed: ManagedTable, phase: str) -> tuple[Reading, ...]:
+    """Before any phase that no longer writes the old columns: nothing depends on them but what is returned, which is to
+    be rebuilt.
 
     Raises:
         StillDependedOn: names them all.
     """
-    found = await find_dependants(operator.connection, managed)
+    rebuilt = await read_rebuilt(operator.connection, managed.migration.name)
+    survey = await survey_dependants(operator.connection, managed, rebuilt)
+    found = survey.in_the_way
     if found:
         listed = "; ".join(map(str, found))
         raise StillDependedOn(
@@ -124,6 +176,7 @@ async def require_no_dependants(operator: Operator, managed: ManagedTable, phase
             f" {listed}. Drop each of them, or move it to the new columns' side, first",
             found,
         )
+    return survey.readings
 
 
 async def relax(operator: Operator, managed: ManagedTable, already: tuple[RelaxedNotNull, ...]) -> None:

@@ -9,13 +9,16 @@ from proxy.backfill.report import BackfillReport, read_backfills
 from proxy.control import leases, registry
 from proxy.control.installation import is_installed, require_installed
 from proxy.control.leases import ProxyRow
+from proxy.control.rebuilt import read_rebuilt
 from proxy.control.registry import MigrationRow
 from proxy.database import Connection
+from proxy.ladder.dependants import survey_dependants
 from proxy.ladder.gates import constraint_is_valid
 from proxy.verify.report import VerificationReport, read_verification
 from rules.batches import in_state
 from rules.changes import quote_identifier, quote_table
 from rules.ddl.statements import gate_name
+from rules.errors import PgjanusError
 from rules.phases import HIDDEN_PREFIX, STATE_COLUMN, RowState
 
 #: Up to that size rows are counted; a larger table is sampled.
@@ -35,6 +38,14 @@ class IndexStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class DependantStatus:
+    """What depends on an old column. `state`: `will be rebuilt`, `rebuilt: reads …`, or `has to go: …`."""
+
+    description: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class MigrationStatus:
     """`gates`: by forbidden row state, `absent`, `not validated` or `validated`. `rows`: by row state; None where there
     are no states to count. `held`: new transactions are waiting for the outcome of `contracted`."""
@@ -51,6 +62,7 @@ class MigrationStatus:
     held: bool
     verification: VerificationReport | None = None
     indexes: tuple[IndexStatus, ...] = ()
+    dependants: tuple[DependantStatus, ...] = ()
 
     @property
     def next_phase(self) -> str | None:
@@ -119,7 +131,26 @@ async def _migration(connection: Connection, row: MigrationRow) -> MigrationStat
         held=row.hold_until is not None,
         verification=await read_verification(connection, row.name) if row.is_active else None,
         indexes=await _indexes(connection, row) if row.is_active else (),
+        dependants=await _dependants(connection, row) if row.is_active else (),
     )
+
+
+async def _dependants(connection: Connection, row: MigrationRow) -> tuple[DependantStatus, ...]:
+    try:
+        _, managed = await registry.read_managed_table(connection, row.name)
+    except PgjanusError:  # its table is gone or has another name now, and everything else is still worth showing
+        return ()
+    rebuilt = await read_rebuilt(connection, row.name)
+    survey = await survey_dependants(connection, managed, rebuilt)
+    found = {r.key: DependantStatus(r.description, f"rebuilt: reads {r.form.value}") for r in rebuilt.values()}
+    for reading, rebuilding in survey.rebuilt:
+        note = f"; {rebuilding.note}" if rebuilding.note else ""
+        found.setdefault(reading.key, DependantStatus(str(rebuilding.definition), f"will be rebuilt{note}"))
+    going = [
+        DependantStatus(f"{d.description} (column {d.column})", f"has to go{f': {d.reason}' if d.reason else ''}")
+        for d in survey.in_the_way
+    ]
+    return (*found.values(), *going)
 
 
 # While it reads the table a build counts blocks; it sorts and waits for older transactions without counting.

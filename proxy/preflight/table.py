@@ -6,13 +6,13 @@ from proxy.control import fencing
 from proxy.control.installation import is_installed
 from proxy.control.registry import read_state
 from proxy.database import Connection
-from proxy.ladder.dependants import find_dependants
+from proxy.ladder.dependants import survey_dependants
 from proxy.preflight.findings import Notes
 from proxy.preflight.partitions import check_partitions
 from rules.catalog import Relation
-from rules.ddl.statements import new_columns, old_columns
+from rules.ddl.statements import leaves_old_format, new_columns, old_columns
 from rules.migration import ManagedTable, Migration
-from rules.phases import ANNOUNCED, CONTRACTED, HIDDEN_PREFIX, STATE_COLUMN
+from rules.phases import ANNOUNCED, CONTRACTED, HIDDEN_PREFIX, LADDERS, STATE_COLUMN
 
 #: https://www.postgresql.org/docs/current/limits.html; dropped columns count too.
 _COLUMN_LIMIT = 1600
@@ -152,15 +152,26 @@ async def check_surroundings(
     if rules:
         notes.warn(f"rules on {table} rewrite statements once more: {', '.join(rules)}", "a trigger is the safer way")
     managed = ManagedTable(migration, ANNOUNCED, relation)
-    for dependant in await find_dependants(connection, managed):
+    survey = await survey_dependants(connection, managed)
+    leaves = next(p.name for p in LADDERS[migration.strategy] if leaves_old_format(p))
+    for reading, rebuilding in survey.rebuilt:
         notes.warn(
-            f"{dependant} depends on an old column", "drop or move it before new_only", at=(dependant.column, "name")
+            f"{rebuilding.definition} depends on an old column",
+            f"it is rebuilt before {leaves}{f'; {rebuilding.note} from then on' if rebuilding.note else ''}",
+            at=(reading.columns[0], "name"),
+        )
+    for dependant in survey.in_the_way:
+        reason = f" ({dependant.reason}, so it is not rebuilt)" if dependant.reason else ""
+        notes.warn(
+            f"{dependant.description} (column {dependant.column}) depends on an old column",
+            f"drop or move it before {leaves}{reason}",
+            at=(dependant.column, "name"),
         )
     old = [c.physical for c in old_columns(migration)]
     for function, column in await connection.fetch(_FUNCTIONS, relation.oid, old):
         notes.warn(
             f"function {function} seems to use {column} of {table.name}",
-            "nobody rewrites it: it has to be changed before new_only",
+            f"nobody rewrites it: it has to be changed before {leaves}",
             at=(column, "name"),
         )
     grantees = await connection.fetchval(_COLUMN_GRANTS, relation.oid, old)

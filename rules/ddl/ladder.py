@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -27,6 +27,7 @@ from rules.ddl.statements import (
     validate,
 )
 from rules.ddl.transition import Transition, analyze_expressions, drop_in_background, drop_statistics
+from rules.dependants import Form
 from rules.migration import ManagedTable, Migration
 from rules.phases import LADDERS, Phase, RowState, step_between
 
@@ -49,9 +50,12 @@ def climb(
     *,
     names_not_null: bool = False,
     tree: tuple[Part, ...] = (),
+    rebuilt: Iterable[Mapping[Form, Statement]] = (),
+    in_the_way: Iterable[str] = (),
 ) -> tuple[Rung, ...]:
     """The way up, rung by rung, from a table that no migration has touched.
 
+    `rebuilt` are the views and policies that read old columns, `in_the_way` is what has to go before these get stale.
     `tree` are a partitioned table and its partitions. `names_not_null`: a NOT NULL is a constraint with a name, as
     since PostgreSQL 18.
     """
@@ -63,6 +67,7 @@ def climb(
     made: dict[str, None] = {}
     gates: dict[RowState, bool] = {}
     relaxed = attributed = False
+    rebuilt, in_the_way = tuple(rebuilt), tuple(in_the_way)
     for before, after in pairwise(ladder):
         done: list[Statement] = []
         if not before.expanded:
@@ -70,6 +75,7 @@ def climb(
             done += _make(transition, after, made, table, tree)
             gates[RowState.NEW] = False
         elif after.policy is None:
+            done += [forms[Form.FROM_NEW] for forms in rebuilt]
             done.append(
                 _note("proxies hold new transactions (at most some seconds) while the following commits", Lock.NONE)
             )
@@ -79,6 +85,9 @@ def climb(
         else:
             step = step_between(before, after)
             not_null = [c.physical for c in old_columns(migration) if (r := relation.column(c.physical)) and r.not_null]
+            if leaves_old_format(after) and not leaves_old_format(before):
+                done += [_note(f"has to go before: {what}", Lock.NONE) for what in in_the_way]
+                done += [forms[Form.BY_ROW_STATE] for forms in rebuilt]
             if leaves_old_format(after) and not relaxed and not_null:
                 done.append(relax_not_null(table, not_null))
                 relaxed = True

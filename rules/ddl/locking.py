@@ -39,7 +39,7 @@ def at_once(table: TableName, statements: Iterable[Statement]) -> str:
     """All of `statements` and COMMIT, for a transaction that has begun and set its lock_timeout."""
     statements = tuple(statements)
     lines = []
-    lock = strongest(statements)
+    lock = strongest(s for s in statements if not s.locks_itself)
     if lock is not Lock.NONE:
         lines.append(f"SET LOCAL statement_timeout = {ALL_LOCKS_TIMEOUT_MS}")
         lines.append(lock_table(table, lock).sql)

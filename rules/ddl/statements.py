@@ -52,11 +52,15 @@ class Lock(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One command. `also` are tables that it locks beside its own."""
+    """One command. `also` are tables that it locks beside its own.
+
+    `locks_itself`: no LOCK TABLE before it, because that of a view would lock the tables that it reads.
+    """
 
     sql: str
     lock: Lock
     also: tuple[TableName, ...] = ()
+    locks_itself: bool = False
 
 
 def alter(table: TableName, *actions: str) -> str:

@@ -272,10 +272,9 @@ class Case:
 
 _ON_USERS = "ALTER TABLE public.users"
 DEPENDANTS = {
-    "a view": Case("CREATE VIEW v AS SELECT full_name FROM users", "view public.v", "DROP VIEW v"),
     "a materialized view": Case(
         "CREATE MATERIALIZED VIEW m AS SELECT full_name AS f FROM users",
-        "materialized view public.m",
+        "materialized view public.m .*a materialized view cannot be replaced",
         "DROP MATERIALIZED VIEW m",
     ),
     "a rule": Case(
@@ -309,7 +308,7 @@ DEPENDANTS = {
         "column g",
         f"{_ON_USERS} DROP COLUMN g",
     ),
-    "a policy": Case("CREATE POLICY p ON users USING (full_name <> '')", "policy p", "DROP POLICY p ON users"),
+    "a policy": Case("CREATE POLICY p ON users USING (users <> NULL)", "policy p", "DROP POLICY p ON users"),
     "an UPDATE OF trigger": Case(
         "CREATE TRIGGER tr BEFORE UPDATE OF full_name ON users FOR EACH ROW"
         " EXECUTE FUNCTION suppress_redundant_updates_trigger()",

@@ -214,10 +214,13 @@ SURROUNDINGS = {
     "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
     " CREATE TRIGGER touch BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f()": "BEFORE triggers of public.t",
     "CREATE RULE r AS ON DELETE TO t DO ALSO SELECT 1": "rules on public.t rewrite statements once more: r",
-    "CREATE VIEW w AS SELECT v FROM t": "rule _RETURN on view public.w (column v) depends on an old column",
+    "CREATE VIEW w AS SELECT v FROM t": (
+        "view public.w depends on an old column: it is rebuilt before new_only; v can no longer be written through it"
+    ),
+    "CREATE MATERIALIZED VIEW w AS SELECT v FROM t": "drop or move it before new_only (a materialized view cannot be",
     "CREATE UNIQUE INDEX i ON t (v)": "index public.i (column v) depends",
     "ALTER TABLE t ADD g text GENERATED ALWAYS AS (v || '!') STORED": "depends on an old column",
-    "CREATE POLICY p ON t USING (v <> '')": "policy p on table public.t (column v) depends",
+    "CREATE POLICY p ON t USING (v <> '')": "policy p on table public.t depends on an old column: it is",
     "CREATE FUNCTION g() RETURNS text LANGUAGE sql AS 'SELECT max(v) FROM t'": "function public.g() seems to use v",
     "CREATE FUNCTION g() RETURNS text LANGUAGE sql AS 'SELECT max(V) FROM T'": "function public.g() seems to use v",
     "CREATE FUNCTION g(t) RETURNS text LANGUAGE sql AS 'SELECT $1.v'": "function public.g(public.t) seems to use v",
@@ -230,7 +233,7 @@ SURROUNDINGS = {
     "CREATE FUNCTION g() RETURNS SETOF json BEGIN ATOMIC SELECT to_json(t) FROM t; END": "public.g() by its whole rows",
     "CREATE VIEW w AS SELECT row_to_json(t) AS j FROM t": "rule _RETURN on view public.w by its whole rows",
     "CREATE TABLE o (x text); CREATE POLICY p ON o USING (EXISTS (SELECT FROM t WHERE t.v = x))": (
-        "policy p on table public.o (column v) depends"
+        "policy p on table public.o depends on an old column: it is rebuilt before new_only"
     ),
     "CREATE POLICY p ON t WITH CHECK (t IS NOT NULL)": "policy p on table public.t by its whole rows",
     "CREATE TABLE o (x text); CREATE RULE r AS ON INSERT TO o DO ALSO UPDATE t SET v = NEW.x": (
