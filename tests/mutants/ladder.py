@@ -274,9 +274,9 @@ LADDER = (
     ),
     Mutant(
         "rows need not come back as they were",
-        "proxy.preflight.rows:_refuse_law",
-        "case LawKind.ROUND_TRIP:",
-        "case LawKind.ROUND_TRIP:\n            return\n        case LawKind.ROUND_TRIP:",
+        "proxy.preflight.verdicts:_Verdict.give",
+        "case Ask.ROUND_TRIP:",
+        "case Ask.ROUND_TRIP:\n            return\n        case Ask.ROUND_TRIP:",
         f"{_PREFLIGHT}test_rows_that_do_not_come_back_as_they_were",
     ),
     Mutant(
