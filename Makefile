@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-backfill kills plans twin fuzz fuzz-wire soak mutants chaos docs format lock clean
+.PHONY: help demo test lint bench bench-backfill kills plans twin fuzz fuzz-wire soak mutants chaos docs package sbom format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -59,6 +59,13 @@ chaos: $(STAMP) ## random histories with three proxies, and things that die (an 
 docs: $(STAMP) ## write the documents that follow from the code
 	@PYTHONPATH=. $(BIN)/python docs/generate.py
 
+package: $(STAMP) ## a wheel and a source archive in dist/
+	$(BIN)/python -m build --no-isolation
+
+sbom: $(STAMP) ## what is in an installation: dist/pgjanus.cdx.json, CycloneDX, from the lock file
+	@mkdir -p dist
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --of JSON -o dist/pgjanus.cdx.json requirements.lock
+
 format: $(STAMP) ## put the code into its usual form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -72,7 +79,7 @@ LOCK_FLAGS := --quiet --upgrade --strip-extras --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links --no-emit-options --no-emit-trusted-host pyproject.toml
 
 clean: ## remove .venv and the tools' caches
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build dist
 
 $(STAMP): requirements-dev.lock pyproject.toml
 	@python=; for candidate in $(PYTHON) python3.14 python3.13 python3.12 python3.11; do \

@@ -1,4 +1,4 @@
-"""The README's quick start, as written, against a real server."""
+"""What the README tells its reader to type, as written, against a real server."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from proxy.ports import free_ports
 from tests.conftest import Database, port_accepts
 
 README = Path(__file__).parent.parent.parent / "README.md"
-_BLOCK = re.compile(r"<!-- quick start(: settings)? -->\n```sh\n(.*?)```", re.DOTALL)
+_BLOCK = re.compile(r"<!-- (quick start(?:: settings)?|pgbench) -->\n```sh\n(.*?)```", re.DOTALL)
 _SECONDS = 60
 
 
-def blocks(*, settings: bool) -> list[str]:
-    return [text for kind, text in _BLOCK.findall(README.read_text()) if bool(kind) == settings]
+def blocks(kind: str) -> list[str]:
+    """The README's blocks with the comment `<!-- kind -->`."""
+    return [text for of, text in _BLOCK.findall(README.read_text()) if of == kind]
 
 
 class Shell:
@@ -84,7 +85,7 @@ def shell(database: Database, tmp_path: Path) -> Iterator[Shell]:
         "OLD": f"postgresql://postgres@127.0.0.1:{old}/{database.name}",
         "NEW": f"postgresql://postgres@127.0.0.1:{new}/{database.name}",
     }
-    (settings,) = blocks(settings=True)
+    (settings,) = blocks("quick start: settings")
     assert set(re.findall(r"(\w+)=", settings)) == set(mine)
     path = os.pathsep.join([*bin_directories, os.environ["PATH"]])
     shell = Shell(tmp_path, {**os.environ, **mine, "PATH": path, "PSQLRC": os.devnull, "PAGER": "cat"})
@@ -92,20 +93,43 @@ def shell(database: Database, tmp_path: Path) -> Iterator[Shell]:
     shell.close()
 
 
-def test_the_quick_start_works_as_written(shell: Shell, database: Database, tmp_path: Path) -> None:
+def type_all(shell: Shell, kind: str) -> list[str]:
+    """What each of the README's blocks of that kind printed."""
     printed = []
-    commands = blocks(settings=False)
-    assert len(commands) >= 5
-    for number, block in enumerate(commands):
+    for number, block in enumerate(blocks(kind)):
         printed.append(shell.run(block, number))
         if block.rstrip().endswith("&"):
             # A reader takes longer to read on than the proxy takes to start.
             wait_until_listening(shell)
+    return printed
+
+
+def test_the_quick_start_works_as_written(shell: Shell, database: Database) -> None:
+    printed = type_all(shell, "quick start")
+    assert len(printed) >= 5
     for name in ("Ada", "Grace", "Plato", "Alan"):
         assert name in printed[-1]
     columns = database.connect().execute("SELECT * FROM users").description
     assert columns is not None
     assert [column.name for column in columns] == ["id", "first_name", "last_name"]
+
+
+def test_a_reader_finishes_a_migration_under_pgbench(shell: Shell, database: Database) -> None:
+    """With nothing but what the README says, from an empty database to the end, and the application notices nothing."""
+    printed = type_all(shell, "pgbench")
+    assert len(printed) == 4
+    assert "number of failed transactions: 0 (0.000%)" in printed[-1], printed[-1]
+    assert re.search(r"abalance +\| bigint", printed[-1])
+    session = database.connect()
+    assert session.execute("SELECT phase FROM pgjanus.migrations WHERE name = 'big_balance'").fetchone() == (
+        "contracted",
+    )
+    rows = session.execute("SELECT abalance FROM pgbench_accounts WHERE aid = 100000").fetchone()
+    assert rows is not None and rows[0] > 2**31
+    worked = session.execute(
+        "SELECT count(*) > 0 AND sum(delta) = (SELECT sum(bbalance) FROM pgbench_branches) FROM pgbench_history"
+    ).fetchone()
+    assert worked == (True,)
 
 
 def wait_until_listening(shell: Shell) -> None:
