@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-backfill kills plans twin fuzz fuzz-wire soak mutants chaos docs package sbom format lock clean
+.PHONY: help demo test lint bench bench-backfill kills plans twin fuzz fuzz-wire soak mutants chaos docs package sbom format lock clean fuzz-coverage
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -42,8 +42,12 @@ plans: $(STAMP) ## query plans in every phase against unmigrated twins, on a mil
 fuzz: $(STAMP) ## random SQL against unmigrated twins, in every phase (half an hour; SEED=… STATEMENTS=…)
 	@$(BIN)/python -m tests.fuzz --statements $(or $(STATEMENTS),100000) $(if $(SEED),--seed $(SEED))
 
-fuzz-wire: $(STAMP) ## what strangers may send, five times EXAMPLES=200000 of it (an hour and a half)
-	@FUZZ_EXAMPLES=$(or $(EXAMPLES),200000) $(BIN)/python -m pytest tests/proxy/test_wire_fuzz.py --timeout 0
+fuzz-wire: $(STAMP) ## what strangers may send: a million seeded inputs (ten minutes; INPUTS=… SEED=…)
+	@$(BIN)/python -m tests.strangers --inputs $(or $(INPUTS),1000000) $(if $(SEED),--seed $(SEED))
+
+fuzz-coverage: $(STAMP) ## the same, by a fuzzer that looks for new branches (needs atheris; SECONDS=… for each of eight)
+	@for name in $$($(BIN)/python -m tests.strangers --list); do \
+		$(BIN)/python -m tests.strangers.guided --only $$name --seconds $(or $(SECONDS),300) || exit 1; done
 
 soak: $(STAMP) ## whole ladders under load: locks on ROWS=5000000, every recipe, the way back (an hour and a half)
 	@$(BIN)/python -m tests.soak back

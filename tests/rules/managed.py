@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from rules.catalog import Catalog, Column, Constraint, Relation, TableName, Volatility
@@ -27,10 +28,30 @@ _PLAIN = (
 )
 
 
-def snapshot(phase_name: str, strategy: Strategy = Strategy.DUAL_WRITE, version: int = 180000) -> Snapshot:
+#: What tests/random_sql.py knows besides.
+_WIDE = (
+    replace(
+        _PLAIN[0],
+        columns=(
+            *_PLAIN[0].columns,
+            Column("nick", 4, 25, -1, "text"),
+            Column("created", 5, 1184, -1, "timestamp with time zone"),
+        ),
+    ),
+    replace(
+        _PLAIN[1],
+        columns=(*_PLAIN[1].columns, Column("user_id", 4, 23, -1, "integer"), Column("qty", 5, 23, -1, "integer")),
+    ),
+    replace(_PLAIN[2], columns=(*_PLAIN[2].columns, Column("total", 4, 1700, -1, "numeric"))),
+)
+
+
+def snapshot(
+    phase_name: str, strategy: Strategy = Strategy.DUAL_WRITE, version: int = 180000, *, wide: bool = False
+) -> Snapshot:
     """`users` (split_column) and `items` (change_columns) in that phase, beside the plain `orders`."""
     phase = phase_named(strategy, phase_name)
-    relations = {r.table: r for r in _PLAIN}
+    relations = {r.table: r for r in (_WIDE if wide else _PLAIN)}
     tables = {}
     for table in (USERS, ITEMS):
         migration = load_file(CASES / f"{table.name}.yaml").compile(relations[table])
