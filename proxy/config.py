@@ -205,13 +205,13 @@ class Auth(BaseModel):
 
 
 class Observing(BaseModel):
-    """What is kept of the statements that are sent while a migration is in its first phase."""
+    """What is kept of the statements that are sent to tables under migration."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     #: Also one text of each distinct statement as a client sent it, with its constants.
     keep_samples: bool = False
-    #: From one round of the recorder to the next.
+    #: From one time that it is written down to the next.
     every_s: Annotated[float, Field(ge=0.1)] = 2.0
 
 

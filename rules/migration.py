@@ -24,6 +24,8 @@ class OnUnsupported(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Migration:
+    """`quiet_period_s`: for how long no client of the old shape may have been seen when the old columns are dropped."""
+
     name: str
     table: TableName
     strategy: Strategy
@@ -31,6 +33,7 @@ class Migration:
     backfill: BackfillSettings = field(default_factory=BackfillSettings)
     guard: Guard = Guard.HEAL
     on_unsupported: OnUnsupported = OnUnsupported.REFUSE
+    quiet_period_s: int = 86_400
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from rules.operations.base import invalid
 
 _DURATION = re.compile(r"([1-9][0-9]{0,5})(ms|s|min)")
 _MILLISECONDS = {"ms": 1, "s": 1000, "min": 60_000}
+_PERIOD = re.compile(r"(0|[1-9][0-9]{0,5})(s|min|h|d)")
+_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
 _SIZE = re.compile(r"([1-9][0-9]{0,8})(kB|MB|GB)")
 _BYTES = {"kB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
 _MOST = 1_000_000
@@ -20,6 +22,12 @@ _PERCENT = re.compile(r"([1-9][0-9]{0,2})%")
 def _duration(text: str) -> str:
     if not _DURATION.fullmatch(text):
         raise invalid(f"{text!r} is not a length of time: give a whole number with its unit, such as 100ms, 5s or 1min")
+    return text
+
+
+def _period(text: str) -> str:
+    if not _PERIOD.fullmatch(text):
+        raise invalid(f"{text!r} is not a length of time: give a whole number with its unit, such as 0s, 30min or 1d")
     return text
 
 
@@ -47,6 +55,12 @@ def milliseconds(text: str) -> int:
     return int(match[1]) * _MILLISECONDS[match[2]]
 
 
+def seconds(text: str) -> int:
+    match = _PERIOD.fullmatch(text)
+    assert match
+    return int(match[1]) * _SECONDS[match[2]]
+
+
 def size_bytes(text: str) -> int:
     match = _SIZE.fullmatch(text)
     assert match
@@ -62,6 +76,12 @@ Duration = Annotated[
     StrictStr,
     AfterValidator(_duration),
     WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["100ms", "5s", "1min"]}),
+]
+#: For people rather than for machines, and it may be nothing.
+Period = Annotated[
+    StrictStr,
+    AfterValidator(_period),
+    WithJsonSchema({"type": "string", "pattern": f"^{_PERIOD.pattern}$", "examples": ["0s", "30min", "1d"]}),
 ]
 #: Units as PostgreSQL's: 1 kB is 1024 bytes.
 Size = Annotated[

@@ -47,6 +47,7 @@ from rules.operations.base import (
 )
 from rules.operations.sql import DEFAULT_SCHEMA, NAME_LIMIT_BYTES, did_you_mean
 from rules.phases import HIDDEN_PREFIX, Strategy
+from rules.quantities import Period, seconds
 
 MAX_OPERATIONS = 50
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
@@ -179,6 +180,8 @@ class MigrationSpec(Strict):
     """What happens to a write that does not come through the proxy."""
     on_unsupported: Literal["refuse", "observe"] = "refuse"
     """What happens to a statement that cannot be rewritten exactly (`observe`: only in the phase `expanded`)."""
+    quiet_period: Period = "1d"
+    """For how long no client of the old shape may have been seen when the old columns are dropped."""
 
     #: Where each part was written, if it came from a file.
     _places: Mapping[Path, Place] = PrivateAttr(default_factory=dict)
@@ -252,6 +255,7 @@ class MigrationSpec(Strict):
             backfill=replace(self.backfill.settings(), defaults=self._defaults()),
             guard=Guard(self.guard),
             on_unsupported=OnUnsupported(self.on_unsupported),
+            quiet_period_s=seconds(self.quiet_period),
         )
 
     def _defaults(self) -> dict[str, Expression]:

@@ -23,6 +23,7 @@ COMMANDS = (
     "status",
     "reopen",
     "observe",
+    "usage",
     "schema",
     "demo",
 )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from proxy.backfill import tables as backfill_tables
 from proxy.database import Connection
+from proxy.usage import tables as usage_tables
 from proxy.verify import tables as verify_tables
 from rules.errors import PgjanusError
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 #: First key of our advisory locks, which are all of the two-key kind; the second one says what is locked.
 LOCK_CLASS = 0x706A616E  # "pjan"
@@ -127,7 +128,7 @@ async def install(connection: Connection) -> None:
         return
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1::int4, $2::int4)", LOCK_CLASS, INSTALL_LOCK)
-        await connection.execute(_DDL % SCHEMA_VERSION + backfill_tables.DDL + verify_tables.DDL)
+        await connection.execute(_DDL % SCHEMA_VERSION + backfill_tables.DDL + verify_tables.DDL + usage_tables.DDL)
 
 
 async def require_installed(connection: Connection) -> None:

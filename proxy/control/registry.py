@@ -15,6 +15,7 @@ from typing import Any
 
 from proxy.backfill import tables as backfill_tables
 from proxy.database import Connection, load_relation
+from proxy.usage import tables as usage_tables
 from proxy.verify import tables as verify_tables
 from rules.catalog import Catalog, Relation, TableName
 from rules.errors import PgjanusError
@@ -210,7 +211,7 @@ async def insert_migration(
 async def delete_migration(connection: Connection, name: str) -> None:
     """Forget the migration with what the worker kept of it; the history stays."""
     await connection.execute("DELETE FROM pgjanus.migrations WHERE name = $1", name)
-    for table in (*backfill_tables.TABLES, *verify_tables.TABLES, "observations"):
+    for table in (*backfill_tables.TABLES, *verify_tables.TABLES, *usage_tables.TABLES, "observations"):
         await connection.execute(f"DELETE FROM pgjanus.{table} WHERE migration = $1", name)
 
 

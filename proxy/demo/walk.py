@@ -141,8 +141,8 @@ class Crowd:
 async def _walk(screen: Screen, pgjanus: Pgjanus, crowd: Crowd, url: str, seconds_per_phase: float) -> int:
     """The migration, as a user would type it. Returns how fast the backfill was, in rows per second."""
 
-    async def advance(phase: str, command: str = "advance") -> None:
-        await pgjanus.run(command, _MIGRATION, "--to", phase)
+    async def advance(phase: str, *options: str, command: str = "advance") -> None:
+        await pgjanus.run(command, _MIGRATION, "--to", phase, *options)
         await asyncio.sleep(seconds_per_phase)
 
     await crowd.begun(crowd.old)
@@ -163,7 +163,8 @@ async def _walk(screen: Screen, pgjanus: Pgjanus, crowd: Crowd, url: str, second
     await advance("new_only")
     screen.say("the old application is retired: the next step takes its column away")
     await crowd.retire(crowd.old)
-    await advance("contracted")
+    screen.say("(it was at work a moment ago, and the step waits until it has not been seen for a day: hence --force)")
+    await advance("contracted", "--force")
     return rate
 
 

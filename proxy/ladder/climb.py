@@ -23,6 +23,7 @@ from proxy.ladder.lowest import expand_table, forget, managed_table, serve_new_a
 from proxy.ladder.operator import LadderError, NotAcknowledged, Operator
 from proxy.ladder.outlook import warn_of_refusals
 from proxy.ladder.proof import require_proof
+from proxy.ladder.quiet import require_quiet
 from proxy.ladder.rebuilding import rebuild_all, restore_all, return_to_row_state
 from proxy.preflight import USUAL, Extent, preflight
 from rules.ddl.statements import (
@@ -161,8 +162,11 @@ async def _require_preflight(operator: Operator, spec: MigrationSpec, consent: C
 # advance, rollback
 
 
-async def advance(operator: Operator, name: str, to: str | None = None) -> Outcome:
+async def advance(operator: Operator, name: str, to: str | None = None, *, force: bool = False) -> Outcome:
     """One rung up, or up to the phase `to`.
+
+    Args:
+        force: drop the old columns although somebody used them within the quiet period.
 
     Raises:
         LadderError: at the end already, no such phase, or a gate is not met: the phase is what it was.
@@ -181,6 +185,7 @@ async def advance(operator: Operator, name: str, to: str | None = None) -> Outco
         elif after is CONTRACTED:
             await operator.wait_for_proxies(await registry.read_epoch(operator.connection))
             managed = await managed_table(operator, row)
+            await require_quiet(operator, managed.migration, force=force)
             await copy_grants(operator, managed)
             readings = await require_no_dependants(operator, managed, after.name)
             await ensure_gate(operator, managed, RowState.OLD)

@@ -25,8 +25,8 @@ _LARGEST_PART: Final = 16
 log = structlog.get_logger(__name__)
 
 RawPlanner = Callable[[str, Snapshot, Client], Plan]
-#: Who is told how often a text is sent, if anybody wants to know.
-Watcher = Callable[[str, Snapshot, Client], Watch | None]
+#: Who is told how often a text with that plan is sent, if anybody wants to know.
+Watcher = Callable[[str, Snapshot, Client, Plan], Watch | None]
 
 
 class PlanCache:
@@ -100,7 +100,7 @@ class PlanCache:
 
     def _planned(self, question: Question, plan: Plan) -> Planned:
         sql, snapshot = question.sql, question.snapshot
-        watch = self._watcher(sql, snapshot, question.client)
+        watch = self._watcher(sql, snapshot, question.client, plan)
         match plan:
             case Refuse(migration=migration) | Untouched(despite=Refusal(), migration=migration):
                 return Planned(plan, migration, watch)

@@ -31,6 +31,9 @@ from proxy.relay.stored_secrets import SecretsOfDatabase
 from proxy.serving.notify import Notice, Tell, tell_systemd
 from proxy.serving.options import Serving, equipment_of, keep_what_is_fixed
 from proxy.serving.signals import Orders
+from proxy.serving.watches import watched_by
+from proxy.usage.counting import Usage
+from proxy.usage.recorder import UsageRecorder
 from rules.catalog import Catalog
 from rules.phases import Shape
 from rules.planner import plan
@@ -66,11 +69,13 @@ async def serve(serving: Serving, lifeline: int | None = None, tell: Tell = tell
         equipment = equipment_of(serving, serving.file, stored)
         (await equipment.dialer.dial(_probe)).close()
         pins = await _control(serving, stack)
-        sightings = Sightings()
+        sightings, usage = Sightings(), Usage()
         if serving.database_url is not None:
             recorder = _recorder(serving.database_url, sightings, serving.file.observe)
             stack.push_async_callback(recorder.stop)
-        plans = PlanCache(plan, limits.plan_cache_bytes, sightings.watch, away_from=LONG_CHARS)
+            counting = _usage_recorder(serving.database_url, usage, serving.file.observe)
+            stack.push_async_callback(counting.stop)
+        plans = PlanCache(plan, limits.plan_cache_bytes, watched_by(sightings, usage), away_from=LONG_CHARS)
         planning = PlanningProcess(plans)
         stack.callback(planning.close)
         database = serving.database
@@ -196,6 +201,14 @@ def _recorder(database_url: str, sightings: Sightings, settings: Observing) -> R
         keep_samples=settings.keep_samples,
         every_s=settings.every_s,
         log=lambda line: log.info("observe", message=line),
+    )
+    recorder.start()
+    return recorder
+
+
+def _usage_recorder(database_url: str, usage: Usage, settings: Observing) -> UsageRecorder:
+    recorder = UsageRecorder(
+        database_url, usage, every_s=settings.every_s, log=lambda line: log.info("usage", message=line)
     )
     recorder.start()
     return recorder

@@ -140,6 +140,7 @@ migration: {name}
 table: public.{name}
 strategy: {strategy.value}
 guard: {guard.value}
+quiet_period: 0s
 operations:
   - split_column:
       column: full_name

@@ -16,7 +16,7 @@ MISTAKES = [
         [
             "m.yaml:1:1: table is missing: the table, with its schema; the schema is `public` if left out. Case counts",
             "m.yaml:2:1: unknown key 'tabel' (did you mean 'table'?): the keys here are "
-            "migration, table, strategy, operations, backfill, guard, on_unsupported",
+            "migration, table, strategy, operations, backfill, guard, on_unsupported, quiet_period",
         ],
     ),
     (

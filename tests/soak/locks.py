@@ -123,7 +123,9 @@ async def measure(
                 if phase == "contracted":
                     await load.leave("old")
                 began = time.time()
-                arguments = (str(file),) if command == "start" else (NAME, "--to", phase, "--timeout", "600")
+                arguments = [str(file)] if command == "start" else [NAME, "--to", phase, "--timeout", "600"]
+                if phase == "contracted":
+                    arguments.append("--force")  # they left a moment ago
                 await pgjanus(url, command, *arguments, say=say)
                 marks.append((f"{command} to {phase}", began, time.time()))
                 if command == "start":

@@ -147,7 +147,7 @@ def _climb(world: World, strategy: Strategy, clients: list[CountingClient], piec
             if client.shape is Shape.OLD:
                 client.stop()
         world.pgjanus("verify", name)
-        world.pgjanus("advance", name)
+        world.pgjanus("advance", name, "--force")
         _work(clients, pieces)
     finally:
         for client in clients:

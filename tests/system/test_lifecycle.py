@@ -111,7 +111,7 @@ def walk(world: World, drivers: Sequence[Driver] = DRIVERS) -> None:
                 seen.add(phase)
                 check_row_states(world, phase)
                 world.pgjanus("verify", name)
-        world.pgjanus("advance", name)
+        world.pgjanus("advance", name, "--force")
         for traffic in clients.leave(Shape.OLD):
             if traffic.focus[0] not in world.model.columns[Shape.NEW]:
                 with pytest.raises(ServerError) as caught:

@@ -115,7 +115,7 @@ def test_nothing_is_lost_and_nobody_notices(database: Database, start_proxy: Sta
             crowd.work()
             world.pgjanus("verify", name)
         crowd.stop(Shape.OLD)
-        world.pgjanus("advance", name)
+        world.pgjanus("advance", name, "--force")
         crowd.work()
     finally:
         crowd.stop(*Shape)
