@@ -20,7 +20,7 @@ lint: $(STAMP) ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy docs/generate.py
+	$(BIN)/mypy docs/generate.py docs/site_pages.py
 	$(BIN)/lint-imports
 
 bench: $(STAMP) ## pgbench and COPY of a million rows, directly and through the proxy (five minutes)
@@ -60,8 +60,9 @@ mutants: $(STAMP) ## take the treatments of docs/traps.md out, one at a time: ea
 chaos: $(STAMP) ## random histories with three proxies, and things that die (an hour; SEED=… HISTORIES=… ARENAS=… BUG=…)
 	@$(BIN)/python -m tests.chaos --histories $(or $(HISTORIES),500) --arenas $(or $(ARENAS),2) $(if $(SEED),--seed $(SEED)) $(if $(BUG),--bug $(BUG))
 
-docs: $(STAMP) ## write the documents that follow from the code
+docs: $(STAMP) ## write the documents that follow from the code, and the site in build/site
 	@PYTHONPATH=. $(BIN)/python docs/generate.py
+	@PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet -f deploy/mkdocs.yml
 
 package: $(STAMP) ## a wheel and a source archive in dist/
 	$(BIN)/python -m build --no-isolation

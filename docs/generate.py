@@ -22,6 +22,7 @@ from it. A step up or down goes to a neighbour only; `abort` goes all the way do
 def documents() -> dict[Path, str]:
     """Each generated document, by its path."""
     return {
+        **{HERE / f"ladders/{strategy.value}.svg": _drawing(ladder) for strategy, ladder in LADDERS.items()},
         HERE / "phases.md": "\n".join(_phases()),
         HERE / "migration.schema.json": json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n",
     }
@@ -79,9 +80,50 @@ def _diagram(ladder: tuple[Phase, ...]) -> Iterator[str]:
     yield f"    {ladder[-1].name} --> [*]\n```\n"
 
 
+_LINE = "#455a64"
+_PAINT = f'fill="#eceff1" stroke="{_LINE}"'
+_BOX_WIDTH, _BOX_HEIGHT, _GAP = 118, 62, 34
+
+
+def _drawing(ladder: tuple[Phase, ...]) -> str:
+    """An SVG of the ladder: a box per phase with what it writes and reads, an arrow per step. Sizes are in pixels."""
+    step = _BOX_WIDTH + _GAP
+    width, height = len(ladder) * step - _GAP + 4, _BOX_HEIGHT + 4
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+        ' font-family="sans-serif" font-size="11" text-anchor="middle">',
+        f'<rect width="{width}" height="{height}" fill="white"/>',
+    ]
+    for number, phase in enumerate(ladder):
+        left = 2 + number * step
+        middle = left + _BOX_WIDTH // 2
+        parts.append(
+            f'<rect x="{left}" y="2" width="{_BOX_WIDTH}" height="{_BOX_HEIGHT}" rx="6" {_PAINT}/>'
+            f'<text x="{middle}" y="22" font-weight="bold">{phase.name}</text>'
+        )
+        says: tuple[str, ...] = ("the old columns are gone",)
+        if phase.policy is not None:
+            says = (f"writes {phase.policy.writes.value}", f"reads {phase.policy.reads.value}")
+        parts += [f'<text x="{middle}" y="{40 + 15 * row}">{text}</text>' for row, text in enumerate(says)]
+    for number, (below, above) in enumerate(pairwise(ladder)):
+        left = 2 + number * step + _BOX_WIDTH + 3
+        right = left + _GAP - 6
+        parts.append(_arrow(left, right, 26))
+        if above.policy is not None and below.expanded:
+            parts.append(_arrow(right, left, 42))
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _arrow(start: int, end: int, y: int) -> str:
+    back = 6 if end > start else -6
+    path = f"M{start} {y}H{end}M{end - back} {y - 4}L{end} {y}L{end - back} {y + 4}"
+    return f'<path d="{path}" fill="none" stroke="{_LINE}"/>'
+
+
 def main() -> None:
     assert set(LADDERS) == set(Strategy)
     for path, text in documents().items():
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text)
 
 

@@ -73,7 +73,7 @@ def test_the_wheel_says_what_it_is(built: tuple[Path, Path]) -> None:
     said = metadata(built[1])
     assert said["Name"] == "pgjanus"
     assert said["License-Expression"] == PROJECT["license"]
-    assert set(said.get_all("Provides-Extra", [])) == {"demo", "dev"}
+    assert set(said.get_all("Provides-Extra", [])) == set(PROJECT["optional-dependencies"])
     needed = [line for line in said.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert len(needed) == len(PROJECT["dependencies"])
     assert not [line for line in needed if line.startswith(("pytest", "psycopg", "pixeltable"))]
