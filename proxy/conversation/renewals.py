@@ -82,18 +82,23 @@ class Renewals:
 
     def outdated_text(self, statement: Statement, planned: Planned) -> bytes | None:
         """What the server has to prepare in place of what it has; None if that fits the plan."""
-        if statement.text is None:
+        if statement.text is None or self._has(statement, planned):
             return None
         text = self._state.judge.server_text(statement.text, planned)
         return text if text != statement.server_text else None
 
     def commit(self, statement: Statement, planned: Planned, snapshot: Snapshot) -> None:
         """The server will have what the plan says."""
+        had = self._has(statement, planned)
         statement.snapshot, statement.client = snapshot, self._state.judge.settings.client
         statement.planned = planned
         self._state.follows |= planned.rewrite is not None
-        if statement.text is not None:
+        if statement.text is not None and not had:
             statement.server_text = self._state.judge.server_text(statement.text, planned)
+
+    def _has(self, statement: Statement, planned: Planned) -> bool:
+        """Whether the server has prepared just this plan; its bytes may be another encoding's by now."""
+        return planned is statement.planned and statement.server_text is not None
 
     def restoring(self, statement: Statement) -> Callable[[], None]:
         """Makes the statement what it is now."""

@@ -19,7 +19,7 @@ from rules.phases import Strategy, phase_named
 from rules.planner import plan
 from rules.snapshot import Snapshot
 from tests.conftest import Server
-from tests.playbook import SYNC, OrderedPins, RawClient, bind, describe, execute, local_proxy
+from tests.playbook import SYNC, OrderedPins, RawClient, bind, describe, execute, kinds, local_proxy, parse
 from tests.twin import expand, read_catalog
 
 PHASES = [phase_named(Strategy.DUAL_WRITE, "writing_both"), phase_named(Strategy.BOTH, "dual")]
@@ -194,3 +194,15 @@ def test_a_managed_table_in_any_encoding(ends: Ends, encoding: str, extended: bo
     for sql, one, other in zip(statements(script), expected, seen, strict=True):
         assert other == one, f"{encoding}: {sql}"
     assert sum(any(kind == b"E" for kind, _ in one) for one in expected) <= 8
+
+
+def test_a_prepared_statement_outlives_the_encoding_it_was_sent_in(ends: Ends) -> None:
+    """What the server has needs no sending again, least of all in an encoding without its characters."""
+    text = f"UPDATE {CYRILLIC.table} SET id = id WHERE {CYRILLIC.column} IS NOT NULL"
+    for port, database in ((ends.port, ends.direct), (ends.proxy_port, ends.managed)):
+        with RawClient(port, database, {"client_encoding": "UTF8"}) as client:
+            client.send(parse("p", text), bind("", "p"), execute(), SYNC)
+            assert kinds(client.until(b"Z")) == "12CZ"
+            client.query("SET client_encoding = 'LATIN1'")
+            client.send(bind("", "p"), execute(), SYNC)
+            assert client.until(b"Z")[1] == (b"C", b"UPDATE 2\0")
