@@ -18,6 +18,7 @@ A column list that the client left out is written down: the table has columns th
 from __future__ import annotations
 
 from rules.analysis.values import Write
+from rules.errors import Refusal
 from rules.phases import Shape
 from rules.statements.arbiter import rewrite_arbiter
 from rules.statements.insert_select import SelectRewriting
@@ -42,6 +43,12 @@ def rewrite_insert(source: SourceText, edits: Edits, write: Write, shape: Shape,
         ValuesRewriting(insertion).default_values()
         return
     insertion.check_width(select)
+    if "valuesLists" not in select and not insertion.width():
+        raise Refusal(
+            "an INSERT of a query without columns cannot be rewritten",
+            "Write DEFAULT VALUES, or name a column.",
+            position=insertion.position,
+        )
     if set(select) <= {"valuesLists", "limitOption", "op"}:  # with ORDER BY, LIMIT or WITH it is like any other query
         ValuesRewriting(insertion).values(select)
     else:

@@ -240,3 +240,8 @@ SELECT * FROM users JOIN (SELECT *, age FROM users) v USING (id)
 UPDATE users SET full_name = 'x' WHERE id = 1 RETURNING (old).full_name
 
 DELETE FROM users WHERE id = 1 RETURNING (new).*
+
+-- reason: an INSERT of a query without columns
+INSERT INTO users SELECT
+
+INSERT INTO users SELECT FROM orders RETURNING id
