@@ -118,8 +118,12 @@ class ItemReader:
         has_star = any(is_star(argument) for argument in body.get("args", []))
         if kind == "RowExpr" and not has_star and len(body["args"]) != len(names):
             raise Refusal(_WRONG_NUMBER, sqlstate=SYNTAX_ERROR, position=source.location(body))
-        opening = right + 1 if source.kind(right) == "ROW" else right
-        if kind != "RowExpr" or has_star or source.kind(opening) != OPEN or source.closing(opening) != after - 1:
+        opening = right
+        if kind == "RowExpr":
+            while source.kind(opening) == OPEN and len(source.items(opening + 1)) == 1:
+                opening += 1  # parentheses around the row; a row of one has to say ROW
+            opening += source.kind(opening) == "ROW"
+        if kind != "RowExpr" or has_star or source.kind(opening) != OPEN:
             raise Refusal(
                 "this form of row assignment is not supported", "Assign each column on its own.", position=start
             )

@@ -73,3 +73,18 @@ UPDATE users SET age = nextval('users_id_seq'), full_name = currval('users_id_se
 
 -- shape: new
 INSERT INTO users (first_name) VALUES ('user' || currval('users_id_seq')) RETURNING *
+
+-- shape: old
+UPDATE users SET (full_name) = (ROW('Ada ' || id)), age = 1 WHERE id < 3 RETURNING *
+
+-- shape: old
+UPDATE users SET (full_name, age) = (('Ada Lovelace', 2)) WHERE id < 3 RETURNING *
+
+-- shape: old
+UPDATE users SET (age, full_name) = ((ROW((3), ('Ada ' || id)))) WHERE id < 3 RETURNING *
+
+-- shape: old
+UPDATE users SET (full_name) = ((ROW((1, 2)))) WHERE id < 3 RETURNING *
+
+-- shape: old
+UPDATE users SET (full_name, age) = (((SELECT 'Ada B'), (4))) WHERE id < 3 RETURNING *
