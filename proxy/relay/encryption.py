@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 
 import structlog
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from proxy.config import ClientTls, ServerTls, TlsMode
@@ -46,6 +47,15 @@ class TlsTransport(asyncio.Protocol):
             self.data_received(received)
         else:
             self._do(self._stream.shake_hands)
+
+    @property
+    def binding(self) -> bytes | None:
+        """What a login is bound to here: a hash of the other side's certificate; None if that cannot be told."""
+        shown = self._stream.certificate
+        try:
+            return None if shown is None else _binding(x509.load_der_x509_certificate(shown))
+        except (ValueError, UnsupportedAlgorithm):
+            return None
 
     # ------------------------------------------------------------------ from the socket
 
@@ -195,10 +205,15 @@ def server_context(settings: ServerTls) -> ssl.SSLContext | None:
 def certificate_hash(file: Path) -> bytes:
     """What a login is bound to (RFC 5929, tls-server-end-point): a hash of the first certificate in the file."""
     certificate = x509.load_pem_x509_certificate(file.read_bytes())
+    return _binding(certificate) or certificate.fingerprint(SHA256())
+
+
+def _binding(certificate: x509.Certificate) -> bytes | None:
+    """None where the signature has no hash of its own (Ed25519): RFC 5929 does not say what to bind to then."""
     algorithm = certificate.signature_hash_algorithm
-    if algorithm is None or algorithm.name in ("md5", "sha1"):
-        algorithm = SHA256()
-    return certificate.fingerprint(algorithm)
+    if algorithm is None:
+        return None
+    return certificate.fingerprint(SHA256() if algorithm.name in ("md5", "sha1") else algorithm)
 
 
 def private_hash(file: Path) -> bytes:

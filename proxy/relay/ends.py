@@ -51,6 +51,11 @@ class End(asyncio.Protocol):
     def is_encrypted(self) -> bool:
         return isinstance(self.transport, TlsTransport)
 
+    @property
+    def binding(self) -> bytes | None:
+        """What a login there may be bound to: a hash of the certificate that was shown."""
+        return self.transport.binding if isinstance(self.transport, TlsTransport) else None
+
     def pause_writing(self) -> None:
         self.blocked = True
         self._changed()

@@ -18,7 +18,7 @@ from proxy.errors import SecretsUnavailable
 from proxy.relay.ends import End
 from proxy.relay.reading import Reading
 from proxy.wire.messages import PROTOCOL_VIOLATION, error_response, message
-from proxy.wire.scram import PLAIN, PLUS, ScramClient, ScramError, ScramServer, Secret, WrongPassword
+from proxy.wire.scram import PLUS, ScramClient, ScramError, ScramServer, Secret, WrongPassword
 from proxy.wire.startup import StartupMessage
 
 _LENGTH: Final = Struct(">i")
@@ -124,10 +124,10 @@ async def _log_in_twice(
         raise LoginFailed(error_response("FATAL", _INVALID_PASSWORD, text), text) from None
     except ScramError as error:
         raise LoginFailed(error_response("FATAL", error.sqlstate, str(error)), str(error)) from error
-    logging_in = ScramClient(secret, client_key)
+    logging_in = ScramClient(secret, client_key, server.binding)
     try:
         first = logging_in.first()
-        server.write(message(_PASSWORD, PLAIN + b"\0" + _LENGTH.pack(len(first)) + first))
+        server.write(message(_PASSWORD, logging_in.mechanism + b"\0" + _LENGTH.pack(len(first)) + first))
         server.write(message(_PASSWORD, logging_in.final(await _authentication(from_server, _SASL_CONTINUE))))
         logging_in.check(await _authentication(from_server, _SASL_FINAL))
     except ScramError as error:

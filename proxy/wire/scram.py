@@ -150,15 +150,22 @@ class ScramServer:
 
 
 class ScramClient:
-    """Logs in with a key instead of a password, without channel binding."""
+    """Logs in with a key instead of a password.
 
-    def __init__(self, secret: Secret, client_key: bytes) -> None:
+    Args:
+        binding: the hash of the certificate that the server has shown; None if the login is not to be bound to it.
+    """
+
+    def __init__(self, secret: Secret, client_key: bytes, binding: bytes | None = None) -> None:
         self._secret, self._client_key = secret, client_key
+        self.mechanism = PLAIN if binding is None else PLUS
+        self._header = b"n,," if binding is None else _BINDING + b",,"
+        self._bound = self._header + (binding or b"")
         self._bare = b"n=,r=" + _nonce()  # PostgreSQL takes the user from the startup message
         self._exchanged = b""
 
     def first(self) -> bytes:
-        return b"n,," + self._bare
+        return self._header + self._bare
 
     def final(self, server_first: bytes) -> bytes:
         """What to answer to the server-first-message.
@@ -169,7 +176,7 @@ class ScramClient:
         nonce = server_first.partition(b",")[0].removeprefix(b"r=")
         if not nonce.startswith(self._bare.removeprefix(b"n=,r=")):
             raise ScramError("the server's SCRAM message is malformed")
-        without_proof = b"c=" + b64encode(b"n,,") + b",r=" + nonce
+        without_proof = b"c=" + b64encode(self._bound) + b",r=" + nonce
         self._exchanged = b",".join((self._bare, server_first, without_proof))
         proof = _xor(self._client_key, _hmac(self._secret.stored_key, self._exchanged))
         return without_proof + b",p=" + b64encode(proof)

@@ -26,6 +26,11 @@ class TlsStream:
     def alpn(self) -> str | None:
         return self._tls.selected_alpn_protocol()
 
+    @property
+    def certificate(self) -> bytes | None:
+        """The other side's, in DER."""
+        return self._tls.getpeercert(binary_form=True)
+
     def shake_hands(self) -> None:
         """Go on with the handshake as far as what has come allows; the client's side begins with it.
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import socket
+import ssl
+import struct
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,15 +16,19 @@ from typing import Any
 import asyncpg
 import psycopg
 import pytest
+import scramp
 
 from proxy.config import ClientTls, Limits, ProxyFile, ServerTls, TlsMode
 from proxy.conversation.pins import FixedPins
 from proxy.embedded import NOT_DURABLE, SystemPostgres
 from proxy.relay.encryption import certificate_hash
+from proxy.relay.ends import End
 from proxy.relay.login import Ending, FindSecret
 from proxy.relay.stored_secrets import SecretsInFile, SecretsOfDatabase
+from proxy.wire.messages import message
 from rules.planner import plan
 from tests.playbook import LocalProxy, managing
+from tests.system.test_session_startup import SSL_REQUEST, startup
 from tests.system.test_tls import Certificates
 
 pytestmark = pytest.mark.skipif(not SystemPostgres.versions(), reason="the embedded servers are built without OpenSSL")
@@ -155,4 +163,98 @@ def test_without_the_secrets_only_those_get_in_that_do_not_bind(
 def test_a_client_that_hangs_up_in_the_login_leaves_nothing(proxy: LocalProxy) -> None:
     with pytest.raises(psycopg.OperationalError):
         connect(proxy, "ada", "correct horse", sslmode="require", require_auth="none")
+    proxy.wait_until_empty()
+
+
+def test_the_login_at_the_server_is_bound_to_its_certificate(
+    proxy: LocalProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody between proxy and server shows another certificate, and can make nothing of what the proxy says."""
+    monkeypatch.setattr(End, "binding", b"x" * 32)
+    with pytest.raises(psycopg.OperationalError, match="SCRAM channel binding check failed"):
+        connect(proxy, "ada", "correct horse", sslmode="require")
+
+
+class Stranger:
+    """Speaks SCRAM over TLS, message by message."""
+
+    def __init__(self, proxy: LocalProxy, user: str) -> None:
+        line = socket.create_connection(("127.0.0.1", proxy.port), timeout=20)
+        line.sendall(SSL_REQUEST)
+        assert line.recv(1) == b"S"
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        self.line = context.wrap_socket(line)
+        self.line.sendall(startup("user", user, "database", "postgres"))
+        self.offered = self.receive()
+
+    def receive(self) -> bytes:
+        """The body of the next message, with its type in front."""
+        head = self._exactly(5)
+        return head[:1] + self._exactly(struct.unpack(">i", head[1:])[0] - 4)
+
+    def _exactly(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            more = self.line.recv(count - len(data))
+            assert more
+            data += more
+        return data
+
+    def begins(self, mechanism: str, first: str) -> str:
+        """The challenge."""
+        body = first.encode()
+        self.line.sendall(message(b"p", mechanism.encode() + struct.pack(">xi", len(body)) + body))
+        return self.receive()[5:].decode()
+
+    def ends(self, final: str) -> bytes:
+        self.line.sendall(message(b"p", final.encode()))
+        return self.receive()
+
+    def __enter__(self) -> Stranger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.line.close()
+
+
+def test_nobody_finds_out_who_there_is(proxy: LocalProxy) -> None:
+    """Offer and challenge are those of a user with a password, and the same whenever one asks."""
+    seen: dict[str, list[str]] = {}
+    for user in ("ada", "nobody_at_all", "nopassword", "old") * 2:
+        with Stranger(proxy, user) as stranger:
+            assert stranger.offered == b"R\0\0\0\nSCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0"
+            nonce, salt, iterations = stranger.begins("SCRAM-SHA-256", "n,,n=,r=abc").split(",")
+            assert nonce.startswith("r=abc") and iterations == "i=4096"
+            seen.setdefault(user, []).append(salt)
+    assert all(first == second and len(b64decode(first[2:])) == 16 for first, second in seen.values())
+    assert len({salts[0] for salts in seen.values()}) == len(seen)
+
+
+@pytest.mark.parametrize(
+    ("attack", "sqlstate"), [("replay", "08P01"), ("binding", "28000"), ("downgrade", "28000"), ("password", "28P01")]
+)
+def test_who_attacks_a_login_is_not_let_in(
+    proxy: LocalProxy, certificates: Certificates, attack: str, sqlstate: str
+) -> None:
+    hash_ = b"x" * 32 if attack == "binding" else certificate_hash(certificates.proxy)
+    binding = ("tls-server-end-point", hash_)
+    asking = scramp.ScramClient(
+        ["SCRAM-SHA-256-PLUS"], "ada", "wrong" if attack == "password" else "correct horse", channel_binding=binding
+    )
+    first = asking.get_client_first()
+    with Stranger(proxy, "ada") as stranger, Stranger(proxy, "ada") as again:
+        if attack == "downgrade":
+            # The offer of PLUS was taken away on its way, and the client says that it could have bound its login.
+            answer = stranger.begins("SCRAM-SHA-256", "y,," + first.partition(",,")[2]).encode()
+            assert f"C{sqlstate}\0".encode() in answer
+            return
+        asking.set_server_first(stranger.begins("SCRAM-SHA-256-PLUS", first))
+        final = asking.get_client_final()
+        answer = stranger.ends(final)
+        if attack == "replay":
+            assert answer.startswith(b"R\0\0\0\x0cv=")
+            again.begins("SCRAM-SHA-256-PLUS", first)
+            answer = again.ends(final)
+    assert answer[:1] == b"E" and f"C{sqlstate}\0".encode() in answer
     proxy.wait_until_empty()

@@ -45,10 +45,11 @@ def test_a_client_that_knows_the_password_gives_its_key(bound: bool) -> None:
     secret = stored()
     key = log_in(client(bound=bound), ScramServer(secret, BINDING if bound else None), PLUS if bound else PLAIN)
     assert hashlib.sha256(key).digest() == secret.stored_key
-    # With the key one can log in elsewhere.
-    elsewhere, again = ScramServer(secret, None), ScramClient(secret, key)
-    final, _ = elsewhere.final(again.final(elsewhere.first(PLAIN, again.first())))
-    again.check(final)
+    # With the key one can log in elsewhere, bound to that connection or not.
+    for binding in (None, hashlib.sha256(b"another certificate").digest()):
+        elsewhere, again = ScramServer(secret, binding), ScramClient(secret, key, binding)
+        final, _ = elsewhere.final(again.final(elsewhere.first(again.mechanism, again.first())))
+        again.check(final)
 
 
 def test_a_wrong_password_and_a_user_that_there_is_not_are_the_same() -> None:
