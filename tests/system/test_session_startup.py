@@ -126,10 +126,12 @@ def test_startup_packets_of_every_version_are_relayed_as_they_came(
         assert b"_pq_.future\x001\0" in packet
 
 
-def test_a_cancel_reaches_the_server(database: Database) -> None:
+@pytest.mark.parametrize(("version", "key_bytes"), [(0x30000, 8), (0x30002, 36), (0x3270F, 36)])
+def test_a_cancel_reaches_the_server(database: Database, version: int, key_bytes: int) -> None:
     with local_proxy(database.server.port) as proxy:
-        with RawClient(proxy.port, database.name) as client:
+        with RawClient(proxy.port, database.name, version=version) as client:
             [key] = [body for kind, body in client.greeting if kind == b"K"]
+            assert len(key) == key_bytes
             client.send(query("SELECT pg_sleep(60)"))
             watch = database.connect()
             while not watch.execute("SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'").fetchone():
