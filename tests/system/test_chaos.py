@@ -1,4 +1,4 @@
-"""Twenty short random histories with three proxies and a nemesis; `make chaos` runs long ones, docs/chaos.md tells of
+"""A dozen short random histories with three proxies and a nemesis; `make chaos` runs long ones, docs/chaos.md tells of
 them."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tests.chaos.bugs import Bug
 from tests.chaos.history import run_history
 from tests.chaos.scenario import Harm, Scenario, make_scenario
 
-HISTORIES = 20
+HISTORIES = 12
 #: They mostly wait for each other's clients. A third arena would cost more than it saves: its proxies have to start.
 ARENAS = 2
 LEASE_S = 3.0
