@@ -215,6 +215,29 @@ class Observing(BaseModel):
     every_s: Annotated[float, Field(ge=0.1)] = 2.0
 
 
+class ConsoleSettings(BaseModel):
+    """The admin console (docs/console.md): a database of the proxy's own. Who asks for it gets no server's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: Its name. A real database of that name cannot be reached through the proxy.
+    database: Annotated[str, Field(min_length=1)] = "pgjanus"
+    #: Its users, in the format of PgBouncer's userlist.txt: passwords, or SCRAM secrets.
+    auth_file: Path | None = None
+    #: Whoever is on the proxy's own machine is let in, as any user.
+    trust_local: bool = False
+    #: Whether users may come from elsewhere.
+    remote: bool = False
+    #: Users who may look, and not touch.
+    readers: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _lets_somebody_in(self) -> Self:
+        if self.auth_file is None and not self.trust_local:
+            raise ValueError("nobody can log in: give auth_file, or say trust_local: true")
+        return self
+
+
 class Lease(BaseModel):
     """How long the others wait for this proxy before they step on without it."""
 
@@ -241,6 +264,8 @@ class ProxyFile(BaseModel):
     auth: Auth = Auth()
     limits: Limits = Limits()
     observe: Observing = Observing()
+    #: Left out: there is none.
+    console: ConsoleSettings | None = None
     lease: Lease = Lease()
 
     def shape_for(self, user: str, database: str, application_name: str) -> Shape | None:

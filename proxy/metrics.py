@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -76,6 +76,13 @@ class Metrics:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         self.registry.register(DataPathCollector(gateway, plans))
+
+    def samples(self) -> Iterator[tuple[str, Mapping[str, str], float]]:
+        """Name, labels and value of pgjanus's own; to be called on the event loop's thread."""
+        for family in self.registry.collect():
+            for sample in family.samples:
+                if sample.name.startswith("pgjanus_"):
+                    yield sample.name, sample.labels, sample.value
 
     def exposition(self) -> bytes:
         """The text format; to be called on the event loop's thread."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from pydantic import ValidationError
 
-from proxy.backfill.controls import change_controls
+from proxy.backfill.controls import Controls, change_controls
 from proxy.backfill.report import read_backfills
 from proxy.cli import common
 from proxy.control.installation import require_installed
@@ -43,17 +43,24 @@ def _value(name: str, text: str) -> object:
             return text.split(",") if name == "ignore_standbys" else text
 
 
-async def control(
-    url: str, migration: str, paused: bool | None, changes: dict[str, object], reset: bool, as_json: bool
-) -> None:
+async def change(
+    url: str, migration: str, paused: bool | None, changes: dict[str, object], reset: bool
+) -> tuple[Controls, int]:
+    """What is in force then, and how many workers there are to act on it."""
     connection = await connect(url, "pgjanus backfill control")
     try:
         await require_installed(connection)
         await read_migration(connection, migration)
         controls = await change_controls(connection, migration, paused=paused, settings=changes, reset=reset)
-        workers = sum(len(b.workers) for b in await read_backfills(connection, migration))
+        return controls, sum(len(b.workers) for b in await read_backfills(connection, migration))
     finally:
         await connection.close()
+
+
+async def control(
+    url: str, migration: str, paused: bool | None, changes: dict[str, object], reset: bool, as_json: bool
+) -> None:
+    controls, workers = await change(url, migration, paused, changes, reset)
     if as_json:
         common.print_json({"paused": controls.paused, "settings": controls.settings, "workers": workers})
         return

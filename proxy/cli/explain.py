@@ -67,10 +67,10 @@ def command(
         census, table = run(_take_census(asked, log))
         refused = show_census(census, table, asked.shape, as_json)
     else:
-        answers = run(_explain(asked, sql))
+        answers = run(explain(asked, sql))
         refused = any(isinstance(found, Refuse) for _, found in answers)
         if as_json:
-            print_json([{"phase": name, "shape": shape, **_as_json(found)} for name, found in answers])
+            print_json([{"phase": name, "shape": shape, **explained(found)} for name, found in answers])
         else:
             alone = len(answers) == 1
             click.echo("\n".join(line for name, found in answers for line in _lines(name, found, alone=alone)))
@@ -88,7 +88,8 @@ class Asked:
     url: str
 
 
-async def _explain(asked: Asked, sql: str) -> list[tuple[str, Plan]]:
+async def explain(asked: Asked, sql: str) -> list[tuple[str, Plan]]:
+    """What becomes of a statement, by phase."""
     connection = await connect(asked.url, "pgjanus explain")
     try:
         catalog = await load_catalog(connection)
@@ -166,7 +167,8 @@ def _lines(phase: str, found: Plan, *, alone: bool) -> list[str]:
     return lines
 
 
-def _as_json(found: Plan) -> dict[str, Any]:
+def explained(found: Plan) -> dict[str, Any]:
+    """For JSON: `outcome`, and what belongs to it."""
     match found:
         case Untouched(despite=Refusal() as refusal):
             return {"outcome": "untouched", "despite": refusal.message, "hint": refusal.hint}

@@ -55,7 +55,7 @@ async def register_proxy(connection: Connection, identity: str, application_name
         " VALUES ($1::text::uuid, $2, $3, $4, $5, clock_timestamp() + make_interval(secs => $6::float8))"
         " ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until, heartbeat_at = clock_timestamp(),"
         " epoch_acked = 0",
-        *(identity, application_name, socket.gethostname(), os.getpid(), _version(), lease_s),
+        *(identity, application_name, socket.gethostname(), os.getpid(), package_version(), lease_s),
     )
 
 
@@ -136,7 +136,7 @@ def now() -> float:
     return time.monotonic() if boottime is None else time.clock_gettime(boottime)
 
 
-def _version() -> str:
+def package_version() -> str:
     try:
         return version("pgjanus")
     except PackageNotFoundError:

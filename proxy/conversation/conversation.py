@@ -11,6 +11,7 @@ from proxy.conversation.judge import Judge
 from proxy.conversation.ledger import LEDGER_LIMIT
 from proxy.conversation.pins import Pins
 from proxy.conversation.requests import Requests
+from proxy.conversation.settings import Settings
 from proxy.conversation.state import State
 from proxy.conversation.statements import Question, Unplanned, Verdict
 from proxy.wire.framing import Framer
@@ -71,6 +72,16 @@ class Conversation:
     def snapshot(self) -> Snapshot | None:
         """What the running transaction is pinned to."""
         return self._state.snapshot
+
+    @property
+    def settings(self) -> Settings:
+        """Who the client is, and how its SQL is read."""
+        return self._state.judge.settings
+
+    @property
+    def server_pid(self) -> int | None:
+        """PostgreSQL's process, once it has told."""
+        return self._state.process.pid if self._state.process is not None else None
 
     def end(self, *, ended: bool) -> None:
         """The connection to the server is gone. `ended`: so is what ran there; else the transaction stays pinned until

@@ -12,14 +12,17 @@ from proxy.config import ProxyFile
 from proxy.conversation.actions import Tally
 from proxy.conversation.conversation import Conversation
 from proxy.conversation.judge import Judge
-from proxy.conversation.opening import Encryption, requested_shape
+from proxy.conversation.opening import Begin, Encryption, requested_shape
 from proxy.conversation.pins import Pins
 from proxy.conversation.settings import Settings
 from proxy.conversation.statements import Planner, Question, Verdict
 from proxy.foreground import Foreground
 from proxy.relay.dialer import Dialer
+from proxy.relay.ends import End
+from proxy.relay.facts import Facts
 from proxy.relay.login import Ending
-from proxy.wire.startup import StartupMessage
+from proxy.relay.refusals import Refusals
+from proxy.wire.startup import CancelRequest, StartupMessage
 from rules.migration import Client
 from rules.phases import Shape
 
@@ -37,6 +40,20 @@ class AnySession(Protocol):
 
     def end_if_idle(self, now: float, timeout_s: float) -> None:
         """End if it has not been used for so long; to be asked again and again."""
+
+    @property
+    def facts(self) -> Facts:
+        """For whoever asks."""
+
+
+class AnyConsole(Protocol):
+    """Serves clients that do not want to get to the server."""
+
+    def takes(self, first: CancelRequest | StartupMessage) -> bool:
+        """Whether this is one of them, or means one."""
+
+    async def serve(self, client: End, begin: Begin, logged_in: Callable[[], None]) -> bytes:
+        """To the end; what is to be said last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +94,8 @@ class Gateway:
     draining: bool = False
     #: Another process has the address already: who comes in at the last moment is served, not sent away.
     taken_over: bool = False
+    refusals: Refusals = field(default_factory=Refusals)
+    console: AnyConsole | None = None
 
     def equip(self, equipment: Equipment) -> None:
         """All at once, and from now on."""

@@ -114,16 +114,7 @@ async def _log_in_twice(
     secret: Secret,
     user: str,
 ) -> None:
-    try:
-        client.write(message(_AUTHENTICATION, _offer(checking.mechanisms)))
-        mechanism, initial = _read_initial(await _answer(from_client))
-        client.write(message(_AUTHENTICATION, _SASL_CONTINUE + checking.first(mechanism, initial)))
-        final, client_key = checking.final(await _answer(from_client))
-    except WrongPassword:
-        text = f'password authentication failed for user "{user}"'
-        raise LoginFailed(error_response("FATAL", _INVALID_PASSWORD, text), text) from None
-    except ScramError as error:
-        raise LoginFailed(error_response("FATAL", error.sqlstate, str(error)), str(error)) from error
+    final, client_key = await _check(client, from_client, checking, user)
     logging_in = ScramClient(secret, client_key, server.binding)
     try:
         first = logging_in.first()
@@ -133,6 +124,31 @@ async def _log_in_twice(
     except ScramError as error:
         raise LoginFailed(error_response("FATAL", error.sqlstate, f"pgjanus: {error}"), str(error)) from error
     client.write(message(_AUTHENTICATION, _SASL_FINAL + final))
+
+
+async def check_password(client: End, from_client: Reading, secret: Secret, user: str) -> None:
+    """A login that ends here altogether.
+
+    Raises:
+        LoginFailed: it is not let in.
+        ConnectionError: it is gone.
+    """
+    final, _ = await _check(client, from_client, ScramServer(secret, None), user)
+    client.write(message(_AUTHENTICATION, _SASL_FINAL + final))
+
+
+async def _check(client: End, from_client: Reading, checking: ScramServer, user: str) -> tuple[bytes, bytes]:
+    """What a client who knows the password is told in the end, and its key."""
+    try:
+        client.write(message(_AUTHENTICATION, _offer(checking.mechanisms)))
+        mechanism, initial = _read_initial(await _answer(from_client))
+        client.write(message(_AUTHENTICATION, _SASL_CONTINUE + checking.first(mechanism, initial)))
+        return checking.final(await _answer(from_client))
+    except WrongPassword:
+        text = f'password authentication failed for user "{user}"'
+        raise LoginFailed(error_response("FATAL", _INVALID_PASSWORD, text), text) from None
+    except ScramError as error:
+        raise LoginFailed(error_response("FATAL", error.sqlstate, str(error)), str(error)) from error
 
 
 def _read_initial(body: bytes) -> tuple[bytes, bytes]:

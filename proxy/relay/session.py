@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
-from enum import Enum, auto
 from functools import partial
 from typing import Final, assert_never
 
@@ -18,10 +18,12 @@ from proxy.conversation.statements import Question
 from proxy.relay import farewells
 from proxy.relay.arrival import Arrival
 from proxy.relay.ends import End
-from proxy.relay.gateway import Gateway
+from proxy.relay.facts import Facts, Progress, facts_of
+from proxy.relay.gateway import AnyConsole, Gateway
 from proxy.relay.idle import Quiet
 from proxy.relay.reach import TurnedAway, reach
 from proxy.relay.sides import ClientSide, ServerSide
+from proxy.relay.timer import Timer
 from proxy.wire.messages import message
 from proxy.wire.startup import StartupMessage
 from rules.phases import Shape
@@ -32,13 +34,6 @@ _TERMINATE: Final = message(b"X", b"")
 _MAJOR_VERSION: Final = 3
 
 log = structlog.get_logger(__name__)
-
-
-class _Progress(Enum):
-    OPENING = auto()
-    DIALING = auto()
-    RELAYING = auto()
-    OVER = auto()
 
 
 def new_client(gateway: Gateway, shape: Shape) -> ClientSide:
@@ -58,14 +53,14 @@ class Session:
         self._shape = shape
         self._client: End = client
         self._server: ServerSide | None = None
-        self._progress = _Progress.OPENING
+        self._progress = Progress.OPENING
         self._arrival: Arrival | None = Arrival(gateway, client, self._close_client)
         #: Until the login is over.
         self._admission: Admission | None = None
         self._conversation: Conversation | None = None
         self._dialing: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = Timer()
         self._client_ended = False
         self._client_gone = False
         self._server_gone = True
@@ -77,6 +72,7 @@ class Session:
         self._admitted = False
         self._quiet = Quiet()
         self._who: dict[str, str] = {}
+        self._since = time.monotonic()
 
     # ------------------------------------------------------------------ the client's socket
 
@@ -89,16 +85,16 @@ class Session:
         if crowded:
             self._turn_away()
         else:
-            self._set_timer(gateway.file.limits.login_timeout_s, self._login_takes_too_long)
+            self._timer.set(gateway.file.limits.login_timeout_s, self._login_takes_too_long)
 
     def client_data(self, data: bytes) -> None:
         self._quiet.stirred = True
         match self._progress:
-            case _Progress.OPENING:
+            case Progress.OPENING:
                 self._open(data)
-            case _Progress.RELAYING if self._admission is not None:
+            case Progress.RELAYING if self._admission is not None:
                 self._admit(self._admission, data)
-            case _Progress.RELAYING if self._server is not None:
+            case Progress.RELAYING if self._server is not None:
                 if self._conversation is None or self._passes(self._conversation.passes_client, data):
                     self._server.write(data)
                 else:
@@ -108,7 +104,7 @@ class Session:
 
     def client_eof(self) -> bool:
         """Keep our half open: replies to what was sent before are still due."""
-        if self._progress is not _Progress.RELAYING:
+        if self._progress is not Progress.RELAYING:
             return False
         self._client_ended = True
         self._pass_on_end()
@@ -116,12 +112,12 @@ class Session:
 
     def client_lost(self) -> None:
         self._client_gone = True
-        self._clear_timer()
+        self._timer.clear()
         if self._dialing is not None:
             self._dialing.cancel()
         if self._server_gone:
             self._finish()
-        elif self._progress is _Progress.RELAYING:
+        elif self._progress is Progress.RELAYING:
             assert self._server is not None
             # Held bytes of a client that is gone are dropped: nobody waits for them, and nothing of them has begun.
             self._server.end_of_data()
@@ -141,10 +137,10 @@ class Session:
             self._client.write(data)
         else:
             self._converse(self._conversation.receive_server, data)
-        if admission is not None and admission.over and self._progress is _Progress.RELAYING:
+        if admission is not None and admission.over and self._progress is Progress.RELAYING:
             self._end_admission(admission.rest)
         if self._draining and self._may_go:
-            self._say_goodbye()
+            self._dismiss(farewells.SHUTTING_DOWN)
 
     def server_eof(self) -> None:
         """It closes the connection at its very end."""
@@ -153,7 +149,7 @@ class Session:
     def server_lost(self, server: ServerSide) -> None:
         if server is not self._server:
             return
-        self._progress = _Progress.OVER
+        self._progress = Progress.OVER
         self._server_gone = True
         if self._conversation is not None:
             self._conversation.end(ended=self._server_ended)
@@ -173,6 +169,12 @@ class Session:
         self._client.read(False)
         if isinstance(first, StartupMessage):
             self._who = first.who
+        console = self._gateway.console
+        if console is not None and console.takes(first):
+            self._progress = Progress.CONSOLE
+            self._dialing = asyncio.get_running_loop().create_task(self._visit(console, begin))
+            return
+        if isinstance(first, StartupMessage):
             if self._gateway.is_full:
                 self._turn_away()
                 return
@@ -185,8 +187,15 @@ class Session:
             except UnknownShape as error:
                 self._close_client(error.response)
                 return
-        self._progress = _Progress.DIALING
+        self._progress = Progress.DIALING
         self._dialing = asyncio.get_running_loop().create_task(self._dial(begin))
+
+    async def _visit(self, console: AnyConsole, begin: Begin) -> None:
+        try:
+            self._close_client(await console.serve(self._client, begin, self._timer.clear))
+        finally:
+            self._dialing = None
+            self._client.close()
 
     async def _dial(self, begin: Begin) -> None:
         try:
@@ -208,7 +217,7 @@ class Session:
         if self._client_gone:
             server.abort()
             return
-        self._progress = _Progress.RELAYING
+        self._progress = Progress.RELAYING
         self.regulate()
         if said:
             self.server_data(said)
@@ -226,7 +235,7 @@ class Session:
         self.regulate()
 
     def _end_admission(self, rest: bytes) -> None:
-        self._clear_timer()
+        self._timer.clear()
         self._admission = None
         if rest:
             self.client_data(rest)
@@ -241,7 +250,7 @@ class Session:
 
     def _login_takes_too_long(self) -> None:
         """As PostgreSQL's authentication_timeout: without a word, unless the client has said who it is."""
-        if self._progress is _Progress.OPENING:
+        if self._progress is Progress.OPENING:
             self._client.abort()
             return
         log.warning("login_failed", reason="it took too long", **self._who)
@@ -267,7 +276,7 @@ class Session:
             self._fail()
 
     def _go_on(self, step: Callable[..., list[Action]], *arguments: object) -> None:
-        if self._progress is _Progress.RELAYING and not self._client_gone:
+        if self._progress is Progress.RELAYING and not self._client_gone:
             self._converse(step, *arguments)
 
     async def _ask(self, question: Question) -> None:
@@ -297,6 +306,7 @@ class Session:
                     self._dismiss(farewells.unserved(reason))
                 case Refused():
                     log.warning("statement_refused", **action.facts, **self._who)
+                    self._gateway.refusals.note(action, self._who)
                 case _:
                     assert_never(action)
         self.regulate()
@@ -305,7 +315,7 @@ class Session:
 
     def regulate(self) -> None:
         """Read each side only while the other one takes what it says."""
-        if self._progress is not _Progress.RELAYING or self._server is None:
+        if self._progress is not Progress.RELAYING or self._server is None:
             return
         wanted = self._wants_client_data
         self._client.read(wanted and not self._server.blocked)
@@ -327,15 +337,15 @@ class Session:
     def drain(self) -> None:
         """End as soon as no transaction runs."""
         self._draining = True
-        before = self._progress in (_Progress.OPENING, _Progress.DIALING)
+        before = self._progress in (Progress.OPENING, Progress.DIALING, Progress.CONSOLE)
         if self._may_go or (before and not self._gateway.taken_over):
-            self._say_goodbye()
+            self._dismiss(farewells.SHUTTING_DOWN)
 
     @property
     def _may_go(self) -> bool:
         """Where another process has the address, a client that has just come in gets what it came for."""
         conversation = self._conversation
-        if conversation is None or not conversation.idle or self._progress is not _Progress.RELAYING:
+        if conversation is None or not conversation.idle or self._progress is not Progress.RELAYING:
             return False
         return conversation.has_served or not self._gateway.taken_over
 
@@ -345,15 +355,16 @@ class Session:
         if self._server is not None:
             self._server.abort()
 
+    @property
+    def facts(self) -> Facts:
+        return facts_of(self._progress, self._who, self._client, self._server, self._conversation, self._since)
+
     def end_if_idle(self, now: float, timeout_s: float) -> None:
         conversation = self._conversation
-        relaying = self._progress is _Progress.RELAYING and self._admission is None
+        relaying = self._progress is Progress.RELAYING and self._admission is None
         idle = relaying and conversation is not None and conversation.idle
         if self._quiet.seconds(now, idle) >= timeout_s:
             self._dismiss(farewells.IDLE_FOR_TOO_LONG)
-
-    def _say_goodbye(self) -> None:
-        self._dismiss(farewells.SHUTTING_DOWN)
 
     def _dismiss(self, answer: bytes) -> None:
         """While nothing runs."""
@@ -370,16 +381,16 @@ class Session:
             self._server.abort()
 
     def _close_client(self, last_words: bytes = b"") -> None:
-        self._progress = _Progress.OVER
+        self._progress = Progress.OVER
         if last_words:
             self._client.write(last_words)
         self._client.close()
         if not self._client_gone:
-            self._set_timer(self._gateway.file.limits.linger_timeout_s, self._client.abort)
+            self._timer.set(self._gateway.file.limits.linger_timeout_s, self._client.abort)
 
     def _finish(self) -> None:
-        self._progress = _Progress.OVER
-        self._clear_timer()
+        self._progress = Progress.OVER
+        self._timer.clear()
         gateway = self._gateway
         gateway.sessions.discard(self)
         if self._admitted:
@@ -387,12 +398,3 @@ class Session:
             gateway.admitted -= 1
         if not gateway.sessions:
             gateway.empty.set()
-
-    def _set_timer(self, seconds: float, then: Callable[[], None]) -> None:
-        self._clear_timer()
-        self._timer = asyncio.get_running_loop().call_later(seconds, then)
-
-    def _clear_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None

@@ -19,6 +19,28 @@ from proxy.wire.scram import Secret
 _LINE: Final = re.compile(r'"((?:[^"]|"")*)"\s+"((?:[^"]|"")*)"')
 
 
+def read_userlist(file: Path, setting: str) -> dict[str, str]:
+    """What userlist.txt has for each user.
+
+    Raises:
+        SettingsError: it cannot be read, or a line is none.
+    """
+    try:
+        lines = file.read_text().splitlines()
+    except OSError as error:
+        raise SettingsError(f"{setting}: {file}: {error.strerror}") from error
+    found: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.lstrip().startswith(";"):
+            continue
+        words = _LINE.match(line.strip())
+        if words is None:
+            raise SettingsError(f'{setting}: {file}:{number}: not of the form "user" "secret"')
+        name, text = (word.replace('""', '"') for word in words.groups())
+        found[name] = text
+    return found
+
+
 class SecretsInFile:
     """userlist.txt.
 
@@ -27,19 +49,7 @@ class SecretsInFile:
     """
 
     def __init__(self, file: Path) -> None:
-        try:
-            lines = file.read_text().splitlines()
-        except OSError as error:
-            raise SettingsError(f"auth.auth_file: {file}: {error.strerror}") from error
-        self._secrets: dict[str, Secret | None] = {}
-        for number, line in enumerate(lines, 1):
-            if not line.strip() or line.lstrip().startswith(";"):
-                continue
-            found = _LINE.match(line.strip())
-            if found is None:
-                raise SettingsError(f'auth.auth_file: {file}:{number}: not of the form "user" "secret"')
-            name, text = (word.replace('""', '"') for word in found.groups())
-            self._secrets[name] = Secret.read(text)
+        self._secrets = {user: Secret.read(text) for user, text in read_userlist(file, "auth.auth_file").items()}
 
     async def find(self, user: str) -> Secret | None:
         return self._secrets.get(user)

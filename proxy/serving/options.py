@@ -13,7 +13,7 @@ from proxy.relay.encryption import certificate_hash, client_context, private_has
 from proxy.relay.gateway import Equipment
 from proxy.relay.listener import Entrance
 from proxy.relay.login import Ending, FindSecret
-from proxy.relay.stored_secrets import SecretsInFile, SecretsOfDatabase
+from proxy.relay.stored_secrets import SecretsInFile, SecretsOfDatabase, read_userlist
 
 #: What is read when the process starts, and kept until it ends.
 _FIXED_SECTIONS: Final = ("lease", "observe")
@@ -53,12 +53,26 @@ class Serving:
         return read_proxy_file(self.config) if self.config is not None else ProxyFile()
 
 
+def check_console(serving: Serving, file: ProxyFile) -> None:
+    """
+    Raises:
+        SettingsError: it would take the place of the managed database, or its users cannot be read.
+    """
+    if file.console is None:
+        return
+    if file.console.database == serving.database:
+        raise SettingsError(f"console.database: {serving.database} is the managed database: give another name")
+    if file.console.auth_file is not None:
+        read_userlist(file.console.auth_file, "console.auth_file")
+
+
 def equipment_of(serving: Serving, file: ProxyFile, stored: SecretsOfDatabase | None) -> Equipment:
     """Everything that a reload makes anew, with certificates and secrets as they are in their files now.
 
     Raises:
         SettingsError: one of the files cannot be used.
     """
+    check_console(serving, file)
     try:
         client_tls = client_context(file.client_tls)
         dialer = Dialer(serving.server.address, file.limits.connect_timeout_s, serving.server.tls)

@@ -28,6 +28,7 @@ from proxy.relay.gateway import Gateway
 from proxy.relay.idle import end_idle_sessions
 from proxy.relay.listener import Entrance, drain, listen
 from proxy.relay.stored_secrets import SecretsOfDatabase
+from proxy.serving.consoles import console_of
 from proxy.serving.notify import Notice, Tell, tell_systemd
 from proxy.serving.options import Serving, equipment_of, keep_what_is_fixed
 from proxy.serving.signals import Orders
@@ -92,9 +93,15 @@ async def serve(serving: Serving, lifeline: int | None = None, tell: Tell = tell
             servers += await listen(gateway, serving.listen_new, Shape.NEW, "--listen-new")
         for server in servers:
             stack.callback(server.close)
+        metrics = Metrics(gateway, plans)
         if serving.admin is not None:
-            runner = await start_admin(serving.admin, gateway, Metrics(gateway, plans))
+            runner = await start_admin(serving.admin, gateway, metrics)
             stack.push_async_callback(runner.cleanup)
+
+        def reload() -> str | None:
+            return _reload(serving, gateway, stored, tell)
+
+        gateway.console = console_of(serving, gateway, metrics, reload, orders.stop.set)
         orders.obey(lifeline)
         log.info(
             "serving",
@@ -105,7 +112,7 @@ async def serve(serving: Serving, lifeline: int | None = None, tell: Tell = tell
             admin=str(serving.admin or "") or None,
         )
         tell(Notice.READY)
-        _while_serving(stack, orders.reload(lambda: _reload(serving, gateway, stored, tell)))
+        _while_serving(stack, orders.reload(reload))
         _while_serving(stack, end_idle_sessions(gateway))
         if serving.watchdog_s is not None:
             _while_serving(stack, _beat(serving.watchdog_s / _BEATS, tell))
@@ -119,17 +126,20 @@ async def serve(serving: Serving, lifeline: int | None = None, tell: Tell = tell
         log.info("stopped", sessions_cut=cut)
 
 
-def _reload(serving: Serving, gateway: Gateway, stored: SecretsOfDatabase | None, tell: Tell) -> None:
-    """Take the settings as they are in their files now; if anything is wrong with them, none of it."""
+def _reload(serving: Serving, gateway: Gateway, stored: SecretsOfDatabase | None, tell: Tell) -> str | None:
+    """Take the settings as they are in their files now; if anything is wrong with them, none of it, and why."""
+    why_not: str | None = None
     tell(Notice.RELOADING)
     try:
         file, waiting = keep_what_is_fixed(gateway.file, serving.read_file())
         gateway.equip(equipment_of(serving, file, stored))
     except SettingsError as error:
-        log.error("reload_failed", reason=str(error), settings="as before")
+        why_not = str(error)
+        log.error("reload_failed", reason=why_not, settings="as before")
     else:
         log.info("reloaded", config=str(serving.config or "") or None, needs_restart=waiting or None)
     tell(Notice.READY)
+    return why_not
 
 
 def _allow_open_files(connections: int) -> None:

@@ -25,7 +25,7 @@ class Orders:
         if lifeline is not None:
             loop.add_reader(lifeline, self._lose_parent, lifeline)
 
-    async def reload(self, do: Callable[[], None]) -> None:
+    async def reload(self, do: Callable[[], object]) -> None:
         """Once after each SIGHUP, for ever; several in a row may be one."""
         while True:
             await self._reload.wait()

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import re
 import secrets
+import unicodedata
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from typing import Final, Self
@@ -63,6 +64,15 @@ class Secret:
         if len(stored) != _KEY_BYTES or len(server) != _KEY_BYTES or not salt:
             return None
         return cls(int(found[1]), salt, stored, server)
+
+    @classmethod
+    def of_password(cls, password: str) -> Self:
+        """Made anew each time, with another salt."""
+        salt = secrets.token_bytes(_SALT_BYTES)
+        prepared = unicodedata.normalize("NFKC", password).encode(errors="surrogateescape")
+        salted = hashlib.pbkdf2_hmac("sha256", prepared, salt, _DEFAULT_ITERATIONS)
+        stored_key = hashlib.sha256(_hmac(salted, b"Client Key")).digest()
+        return cls(_DEFAULT_ITERATIONS, salt, stored_key, _hmac(salted, b"Server Key"))
 
     @classmethod
     def of_nobody(cls, user: str, mock_key: bytes) -> Self:
