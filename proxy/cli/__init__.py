@@ -11,6 +11,7 @@ import click
 #: One module of this package per command, in the order in which a user meets them.
 COMMANDS = (
     "serve",
+    "new",
     "check",
     "plan",
     "explain",

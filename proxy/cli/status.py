@@ -6,6 +6,11 @@ import asyncio
 import sys
 
 import click
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
 from proxy.backfill.report import BackfillReport
 from proxy.cli.common import database_url_option, json_option, print_json, run
@@ -28,20 +33,37 @@ def command(migration: str | None, watch: bool, database_url: str, as_json: bool
 
 async def _status(migration: str | None, watch: bool, url: str, as_json: bool) -> None:
     connection = await connect(url, "pgjanus status")
+    screen = Live(auto_refresh=False) if watch and not as_json and sys.stdout.isatty() else None
     try:
+        if screen is not None:
+            screen.start()
         while True:
             status = await read_status(connection, migration)
-            if watch and sys.stdout.isatty():
-                click.clear()
             if as_json:
                 print_json(status.to_json())
+            elif screen is not None:
+                screen.update(_page(status), refresh=True)
             else:
                 click.echo("\n".join(lines(status)))
             if not watch:
                 return
             await asyncio.sleep(_WATCH_SECONDS)
     finally:
+        if screen is not None:
+            screen.stop()
         await connection.close()
+
+
+def _page(status: Status) -> RenderableType:
+    """The same page, drawn over itself, with a bar for each backfill whose end can be told."""
+    bars = Table.grid(padding=(0, 1))
+    for migration in status.migrations:
+        for backfill in migration.backfills:
+            if backfill.percent is not None and not backfill.done:
+                left = f"{backfill.eta_s:,.0f} s left" if backfill.eta_s is not None else ""
+                bar = ProgressBar(total=100, completed=backfill.percent, width=40)
+                bars.add_row(f"{migration.name}: {backfill.empties} → both", bar, f"{backfill.percent:.0f} % {left}")
+    return Group(Text("\n".join(lines(status))), bars)
 
 
 def lines(status: Status) -> list[str]:

@@ -49,13 +49,16 @@ class _Display:
                 TextColumn("verify"),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]:.0f} rows/s, {task.fields[divergent]} divergent, {task.fields[state]}"),
+                TextColumn(
+                    "{task.fields[rate]:.0f} rows/s, {task.fields[left]}, {task.fields[divergent]} divergent,"
+                    " {task.fields[state]}"
+                ),
                 console=console,
             )
             if console.is_terminal and not quiet
             else None
         )
-        self._task = self._bar.add_task("verify", rate=0.0, divergent=0, state="") if self._bar else None
+        self._task = self._bar.add_task("verify", rate=0.0, left="", divergent=0, state="") if self._bar else None
         self._shown = time.monotonic()
 
     def __enter__(self) -> _Display:
@@ -74,16 +77,24 @@ class _Display:
                 total=progress.rows_total,
                 completed=progress.rows,
                 rate=progress.rate,
+                left=_left(progress),
                 divergent=progress.divergent,
                 state=progress.state,
             )
         elif not self._quiet and time.monotonic() - self._shown >= _LINE_EVERY_SECONDS:
             self._shown = time.monotonic()
             click.echo(
-                f"verify: {progress.rows}/{progress.rows_total} rows, {progress.rate:.0f} rows/s,"
+                f"verify: {progress.rows}/{progress.rows_total} rows, {progress.rate:.0f} rows/s, {_left(progress)},"
                 f" {progress.divergent} divergent, {progress.state}",
                 err=True,
             )
+
+
+def _left(progress: VerifyProgress) -> str:
+    """At the rate of now; nothing is known of rows that are still to come."""
+    if not progress.rate:
+        return "no rate yet"
+    return f"{max(progress.rows_total - progress.rows, 0) / progress.rate:,.0f} s left"
 
 
 def _print(result: VerifyResult) -> None:
