@@ -15,13 +15,17 @@ from rules.phases import HIDDEN_PREFIX
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Managed tables at one epoch, and the catalog they were compiled against."""
+    """Managed tables at one epoch, and the catalog they were compiled against.
+
+    `is_ambiguous`: another schema has a relation of a managed table's name, so search_path decides which is meant.
+    """
 
     epoch: int
     catalog: Catalog
     tables: Mapping[TableName, ManagedTable] = field(default_factory=dict)
     names: tuple[str, ...] = field(init=False, default=())
     definitions: tuple[str, ...] = field(init=False, default=())
+    is_ambiguous: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         # U&"…" can spell a name in escapes, so its mere presence counts as a mention.
@@ -32,6 +36,9 @@ class Snapshot:
         object.__setattr__(self, "names", (*sorted(names), HIDDEN_PREFIX, 'u&"'))
         used = {_folded(o.name) for t in self.tables.values() if not t.is_partition for o in used_objects(t)}
         object.__setattr__(self, "definitions", (*_DEFINITIONS, *sorted(used)))
+        managed = {t.name for t in self.tables}
+        homonyms = any(t.name in managed and t not in self.tables for t in self.catalog.relations)
+        object.__setattr__(self, "is_ambiguous", homonyms or len(managed) < len(self.tables))
 
     def may_concern(self, sql: str, path: SearchPath = None) -> bool:
         """False only if `sql` can neither name a managed table, nor read of one in the system catalogs, nor change what

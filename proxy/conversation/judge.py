@@ -21,6 +21,7 @@ from proxy.conversation.statements import (
     may_hold_commands,
     may_move_lexing,
     may_move_path,
+    may_run_functions,
     temporary_names,
 )
 from proxy.wire.encodings import Undecodable, decode, encode
@@ -32,6 +33,7 @@ from rules.plan import Refuse
 from rules.snapshot import Snapshot
 
 _PREFIX: Final = "pgjanus: "
+_BETWEEN_STATEMENTS: Final = b"; \t\r\n"
 
 
 def refuse(message: str, hint: str, sqlstate: str = "0A000", migration: str = "") -> Planned:
@@ -84,7 +86,7 @@ class Judge:
                 "a managed table cannot be used with a backslash in the text and standard_conforming_strings = off",
                 "Set standard_conforming_strings to on, and write escapes as E'…'.",
             )
-        moving = self._path_moving or self._moves_path(text)
+        moving = self._path_moving or self._moves_path(text, snapshot, within=True)
         client = settings.client_on_the_move if moving else settings.client
         planned = self._ask(Question(sql, snapshot, client, text, settings.codec))
         if planned.rewrite is not None:
@@ -141,9 +143,17 @@ class Judge:
             self._answers.clear()
             self._known.clear()
 
-    def _moves_path(self, text: bytes) -> bool:
+    def _moves_path(self, text: bytes, snapshot: Snapshot, *, within: bool = False) -> bool:
+        """Whether a text may change what the names in the next one mean, or `within` it those of its later statements.
+
+        A function can do that without a word of it in the text; it is asked for where search_path decides at all.
+        """
         known = self._known.get(text) if self._known else None
-        return may_move_path(text) if known is None else known.moves_path
+        if may_move_path(text) if known is None else known.moves_path:
+            return True
+        if not snapshot.is_ambiguous or (within and b";" not in text.rstrip(_BETWEEN_STATEMENTS)):
+            return False
+        return may_run_functions(text, snapshot.catalog.volatility)
 
     @property
     def lexing(self) -> tuple[str | None, bool]:
@@ -221,7 +231,7 @@ class Judge:
         if not snapshot.tables:
             return
         known = self._known.get(text) if self._known else None
-        if self._moves_path(text):
+        if self._moves_path(text, snapshot):
             self._path_moving = True
         if may_move_lexing(text) if known is None else known.moves_lexing:
             self._lexing_moving = True

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from proxy.wire.encodings import Undecodable, encode
+from rules.catalog import Volatility
 from rules.commands import Command
 from rules.migration import Client
 from rules.plan import Plan, PositionMap, Refuse, ResultPatch, Rewrite, Untouched
@@ -192,6 +193,17 @@ _TEMPORARY, _TEMPORARY_SCHEMA = (
 )
 
 
+_RUNS = (b"call", b"execute")
+_CALL = re.compile(_NAME + _GAP + rb"*\(", re.IGNORECASE | re.DOTALL)
+_DO = re.compile(rb"\bdo" + _GAP + rb"*(?:\$|'|e'|u&'|language\b)", re.IGNORECASE | re.DOTALL)
+#: PostgreSQL's own volatile functions that leave search_path alone.
+_HARMLESS: Final = frozenset(
+    "nextval setval currval lastval random random_normal clock_timestamp timeofday gen_random_uuid uuidv4 uuidv7"
+    " pg_sleep pg_notify pg_advisory_lock pg_advisory_xact_lock pg_try_advisory_lock pg_try_advisory_xact_lock"
+    " pg_advisory_unlock pg_advisory_unlock_all".split()
+)
+
+
 def considered(question: Question, planned: Planned) -> Verdict:
     """The answer to a question with this plan."""
     text = question.text
@@ -211,6 +223,17 @@ def considered(question: Question, planned: Planned) -> Verdict:
 def may_move_path(text: bytes) -> bool:
     lowered = text.lower()
     return any(word in lowered for word in _SETS_PATH) or _has_word(text, _MOVES_PATH)
+
+
+def may_run_functions(text: bytes, volatility: Mapping[str, Volatility]) -> bool:
+    """Whether a text calls a function that may do anything at all. `volatility` is the catalog's, by bare name.
+
+    What a trigger, a default or an operator calls is not seen; no application is known to set a path in one.
+    """
+    if _has_word(text, _RUNS) or _DO.search(text):
+        return True
+    called = {_folded(match).decode(errors="replace") for match in _CALL.finditer(text)}
+    return any(volatility.get(name) is Volatility.VOLATILE for name in called - _HARMLESS)
 
 
 def may_move_lexing(text: bytes) -> bool:

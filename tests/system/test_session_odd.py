@@ -14,6 +14,7 @@ import pytest
 from proxy.wire.messages import ErrorFields, message, read_row_description
 from rules.phases import Shape, Strategy, phase_named
 from rules.planner import plan
+from rules.snapshot import Snapshot
 from tests.conftest import Server
 from tests.playbook import (
     FLUSH,
@@ -23,12 +24,14 @@ from tests.playbook import (
     bind,
     close,
     describe,
+    error_of,
     execute,
+    kinds,
     local_proxy,
     parse,
     query,
 )
-from tests.twin import Twin, open_twins
+from tests.twin import Twin, open_twins, read_catalog
 
 _ROWS = "SELECT id, full_name FROM users ORDER BY id"
 _ONE = "SELECT full_name FROM users WHERE id = $1"
@@ -172,3 +175,41 @@ def shown(kind: bytes, body: bytes) -> tuple[bytes, Any]:
         error = ErrorFields.read(body)
         return kind, tuple(error.get(code) for code in (b"S", b"C", b"P", b"M"))
     return kind, body
+
+
+@pytest.fixture
+def branches(server: Server, twin: Twin) -> Iterator[Snapshot]:
+    """Another table of that name in another schema, and a function that chooses between them."""
+    twin.managed.execute(
+        "CREATE SCHEMA branch; CREATE TABLE branch.users (id int, full_name text);"
+        "INSERT INTO branch.users VALUES (1, 'of the branch');"
+        "CREATE FUNCTION choose(text) RETURNS text LANGUAGE plpgsql AS"
+        " $$BEGIN RETURN set_config('search_path', $1, false); END$$"
+    )
+    yield Snapshot(2, read_catalog(server.url(twin.managed.info.dbname)), twin.snapshot.tables)
+    twin.managed.execute("DROP SCHEMA branch CASCADE; DROP FUNCTION choose")
+
+
+CHOOSES = [
+    "SELECT choose('public')",
+    "DO $$BEGIN PERFORM public.choose('public'); END$$",
+    "SELECT \"choose\" ('public')",
+]
+
+
+@pytest.mark.parametrize("chooses", CHOOSES)
+def test_what_a_function_makes_of_the_search_path_is_not_guessed(
+    server: Server, twin: Twin, branches: Snapshot, chooses: str
+) -> None:
+    """The server says so with the end of the round; until then it is open which table is meant."""
+    text = "SELECT full_name FROM users WHERE id = 1"
+    with local_proxy(server.port, pins=OrderedPins(branches), planner=plan) as proxy:
+        with RawClient(proxy.port, twin.managed.info.dbname, {"options": "-c search_path=branch,public"}) as client:
+            assert client.query(text)[1][1][6:] == b"of the branch"
+            assert kinds(client.query("SELECT lower('X'), now(); SELECT random(); " + text)).count("D") == 3
+            client.send(query(chooses) + query(text) + parse("", text) + bind("", "") + SYNC)
+            assert [error_of([m])["C"] for m in client.until(b"Z", 3) if m[0] == b"E"] == ["0A000", "0A000"]
+            assert client.query(text)[1][1][6:] != b"of the branch"
+            client.query("SET search_path = branch, public")
+            assert error_of(client.query(f"{chooses}; {text}"))["C"] == "0A000"
+            assert client.query(f"{chooses}; SELECT full_name FROM public.users WHERE id = 1")[-1] == (b"Z", b"I")
