@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -82,7 +83,8 @@ def command(
     if operation not in _WITHOUT_TYPE:
         asks = sys.stdin.isatty() or operation not in _USUALLY_TEXT
         type_ = type_ or (_ask("--type", "Type of the new columns", default="text") if asks else "text")
-    migration = file.stem if file else "_".join([name.name, *(into or columns), operation.split("_")[0]])[:63]
+    words = "_".join([name.name, *(into or columns), operation.split("_")[0]])
+    migration = file.stem if file else re.sub(r"[^A-Za-z0-9_]+", "_", words)[:63]
     path = file or Path(f"{migration}.yaml")
     if path.exists() and not force:
         fail(f"{path} exists already: give another name, or --force")
@@ -90,7 +92,10 @@ def command(
     text = Draft(migration, table_text, relation, strategy, operation, columns, into, type_ or "text").text()
     with one_line_for_errors():
         load_text(text, str(path)).compile(relation)
+    try:
         path.write_text(text)
+    except OSError as error:
+        fail(f"{path} cannot be written: {error.strerror}")
     if as_json:
         print_json({"file": str(path), "migration": migration, "table": str(name), "operation": operation})
     else:

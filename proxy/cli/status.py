@@ -42,7 +42,7 @@ async def _status(migration: str | None, watch: bool, url: str, as_json: bool) -
             if as_json:
                 print_json(status.to_json())
             elif screen is not None:
-                screen.update(_page(status), refresh=True)
+                screen.update(page(status), refresh=True)
             else:
                 click.echo("\n".join(lines(status)))
             if not watch:
@@ -54,7 +54,7 @@ async def _status(migration: str | None, watch: bool, url: str, as_json: bool) -
         await connection.close()
 
 
-def _page(status: Status) -> RenderableType:
+def page(status: Status) -> RenderableType:
     """The same page, drawn over itself, with a bar for each backfill whose end can be told."""
     bars = Table.grid(padding=(0, 1))
     for migration in status.migrations:

@@ -67,6 +67,13 @@ def test_wrong_words_are_named_and_nothing_is_written(people: Database, tmp_path
         (("new", str(file), "--table", "peeple"), 1, "no table public.peeple"),
         (("new", str(file), "--table", "pg_catalog.pg_class"), 2, "system table"),
         (("new", str(file)), 2, "--table is missing"),
+        (
+            ("new", str(tmp_path / "no/m.yaml"), *base[2:], "drop_column", "--column", "age"),
+            1,
+            "cannot be written: No such",
+        ),
+        ((*base, "drop_column", "--column", "age", "--into", "x"), 2, "0 of --into, and 1 are given"),
+        ((*base, "add_column", "--column", "age", "--type", "text"), 1, "age"),
     ):
         result = pgjanus(people, *arguments)
         assert result.exit_code == code and said in result.output, (arguments, result.output)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
+from proxy.backfill.report import BackfillReport
 from proxy.cli import COMMANDS, main
+from proxy.cli.status import page
+from proxy.ladder.status import MigrationStatus, Status
 
 #: `serve` logs JSON anyway, `demo` is a show, `schema` prints nothing else.
 WITHOUT_JSON = {"serve", "demo", "schema"}
@@ -43,3 +49,15 @@ def test_shells_can_complete(shell: str, tmp_path: Path) -> None:
     call = [sys.executable, "-c", "from proxy.cli import main; main(prog_name='pgjanus')"]
     done = subprocess.run(call, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert "rollback" in done.stdout and "advance" not in done.stdout
+
+
+def test_the_watched_page_has_a_bar_for_a_backfill_that_is_under_way() -> None:
+    backfill = BackfillReport("old", "running", "", 250, 1000, 10.0, 75.0, {}, (), {}, 0, False, None)
+    migration = MigrationStatus("m", "public.t", "dual_write", "b", ("a", "b"), {}, None, False, (backfill,), False)
+    for shown, bars in ((migration, 1), (replace(migration, backfills=(replace(backfill, done=True),)), 0)):
+        console = Console(width=100, file=io.StringIO(), no_color=True)
+        with console.capture() as captured:
+            console.print(page(Status(1, (shown,), ())))
+        assert "m on public.t" in captured.get()
+        assert captured.get().count("m: old → both ") == bars
+        assert ("25 % 75 s left" in captured.get()) is bool(bars)
