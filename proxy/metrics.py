@@ -3,87 +3,87 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from proxy.measures import MEASURES
 from proxy.planning.plans import PlanCache
 from proxy.relay.gateway import Gateway
+from proxy.standing import LoopLag, Standing
+
+#: Name without `pgjanus_`, values of its labels, value.
+Sample = tuple[str, tuple[str, ...], float]
 
 
-class DataPathCollector(Collector):
-    """Sessions, statements and plans of this process."""
+class ProxyCollector(Collector):
+    """What the table of metrics says, and nothing else: a name that is not in it is a KeyError."""
 
-    def __init__(self, gateway: Gateway, plans: PlanCache) -> None:
+    def __init__(self, gateway: Gateway, plans: PlanCache, lag: LoopLag, standing: Standing) -> None:
         self._gateway = gateway
         self._plans = plans
+        self._lag = lag
+        self._standing = standing
 
     def collect(self) -> Iterator[Metric]:
-        gateway, tally, plans = self._gateway, self._gateway.tally, self._plans
-        statements = CounterMetricFamily(
-            "pgjanus_statements",
-            "Statements by what happened to them: untouched, rewritten or refused.",
-            labels=("outcome", "migration"),
-        )
-        statements.add_metric(("untouched", ""), tally.untouched)
-        for migration, count in tally.rewritten.items():
-            statements.add_metric(("rewritten", migration), count)
-        for migration, count in tally.refused.items():
-            statements.add_metric(("refused", migration), count)
-        yield statements
-        observed = CounterMetricFamily(
-            "pgjanus_statements_observed",
-            "Untouched statements that a migration would refuse if it did not say on_unsupported: observe.",
-            labels=("migration",),
-        )
+        families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {m.name: m.family() for m in MEASURES}
+        for samples in (self._statements(), self._process(), self._standing.samples()):
+            for name, labels, value in samples:
+                families[f"pgjanus_{name}"].add_metric(labels, value)
+        yield from families.values()
+
+    def _statements(self) -> Iterator[Sample]:
+        tally, plans = self._gateway.tally, self._plans
+        yield "statements", ("untouched", ""), tally.untouched
+        for outcome, counts in (("rewritten", tally.rewritten), ("refused", tally.refused)):
+            for migration, count in counts.items():
+                yield "statements", (outcome, migration), count
         for migration, count in tally.observed.items():
-            observed.add_metric((migration,), count)
-        yield observed
-        yield _counter(
-            "pgjanus_prepared_again", "Prepared statements given a new text for a new phase.", tally.prepared_again
-        )
-        yield _counter("pgjanus_transactions_held", "Transactions that waited for a step of a migration.", tally.held)
-        yield _counter("pgjanus_sessions_opened", "Client connections accepted.", gateway.opened)
-        yield _counter("pgjanus_server_unreachable", "Clients that got no server connection.", gateway.unreachable)
-        yield _counter(
-            "pgjanus_too_many_clients", "Clients turned away because of max_connections.", gateway.turned_away
-        )
-        yield _gauge(
-            "pgjanus_sessions", "Client connections, and server connections that outlive them.", len(gateway.sessions)
-        )
-        yield _gauge("pgjanus_asyncio_tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))
-        yield _counter("pgjanus_plan_cache_hits", "Texts whose plan was remembered.", plans.hits)
-        yield _counter("pgjanus_plan_cache_misses", "Texts that were planned.", plans.misses)
-        yield _gauge("pgjanus_plan_cache_bytes", "Estimated size of the remembered plans.", plans.bytes)
-        yield _gauge("pgjanus_plan_cache_entries", "Remembered plans.", len(plans))
+            yield "statements_observed", (migration,), count
+        for (migration, sqlstate), count in self._gateway.refusals.counts.items():
+            yield "refusals", (migration, sqlstate), count
+        yield "prepared_again", (), tally.prepared_again
+        yield "transactions_held", (), tally.held
+        yield "planning_seconds", (), plans.planning_s
+        yield "plan_cache_hits", (), plans.hits
+        yield "plan_cache_misses", (), plans.misses
+        yield "plan_cache_bytes", (), plans.bytes
+        yield "plan_cache_entries", (), len(plans)
 
-
-def _counter(name: str, text: str, value: float) -> CounterMetricFamily:
-    return CounterMetricFamily(name, text, value=value)
-
-
-def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, text, value=value)
+    def _process(self) -> Iterator[Sample]:
+        gateway = self._gateway
+        yield "sessions_opened", (), gateway.opened
+        yield "server_unreachable", (), gateway.unreachable
+        yield "too_many_clients", (), gateway.turned_away
+        yield "sessions", (), len(gateway.sessions)
+        shapes = Counter(session.facts.shape or "none" for session in gateway.sessions)
+        for shape in ("old", "new", "none"):
+            yield "clients", (shape,), shapes[shape]
+        yield "asyncio_tasks", (), len(asyncio.all_tasks())
+        yield "loop_lag_seconds", (), self._lag.take()
+        yield "managed_tables_closed", (), not gateway.pins.may_serve_managed()
 
 
 class Metrics:
     """A registry of this process's own, with the interpreter's and the process's usual metrics."""
 
-    def __init__(self, gateway: Gateway, plans: PlanCache) -> None:
+    def __init__(self, gateway: Gateway, plans: PlanCache, lag: LoopLag, standing: Standing) -> None:
+        self.standing = standing
         self.registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
-        self.registry.register(DataPathCollector(gateway, plans))
+        self.registry.register(ProxyCollector(gateway, plans, lag, standing))
 
-    def samples(self) -> Iterator[tuple[str, Mapping[str, str], float]]:
-        """Name, labels and value of pgjanus's own; to be called on the event loop's thread."""
-        for family in self.registry.collect():
-            for sample in family.samples:
-                if sample.name.startswith("pgjanus_"):
-                    yield sample.name, sample.labels, sample.value
+    async def samples(self) -> list[tuple[str, Mapping[str, str], float]]:
+        """Name, labels and value of pgjanus's own."""
+        await self.standing.refresh()
+        found = [sample for family in self.registry.collect() for sample in family.samples]
+        return [(s.name, s.labels, s.value) for s in found if s.name.startswith("pgjanus_")]
 
-    def exposition(self) -> bytes:
-        """The text format; to be called on the event loop's thread."""
+    async def exposition(self) -> bytes:
+        """The text format."""
+        await self.standing.refresh()
         return generate_latest(self.registry)

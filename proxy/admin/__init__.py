@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from proxy.admin.health import healthz, readyz
+from proxy.admin.health import healthz, readyz, startupz
 from proxy.admin.metrics import metrics
 from proxy.admin.state import GATEWAY, METRICS
 from proxy.config import Address
@@ -12,7 +12,7 @@ from proxy.errors import ListenError
 from proxy.metrics import Metrics
 from proxy.relay.gateway import Gateway
 
-ROUTES = (("/metrics", metrics), ("/healthz", healthz), ("/readyz", readyz))
+ROUTES = (("/metrics", metrics), ("/healthz", healthz), ("/readyz", readyz), ("/startupz", startupz))
 
 
 async def start_admin(address: Address, gateway: Gateway, exported: Metrics) -> web.AppRunner:

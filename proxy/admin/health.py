@@ -1,4 +1,4 @@
-"""`/healthz`: the process turns its event loop. `/readyz`: send it new clients."""
+"""`/healthz`: the process turns its event loop. `/startupz`: it has begun to serve. `/readyz`: send it new clients."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from proxy.admin.state import GATEWAY
 
 
 async def healthz(request: web.Request) -> web.Response:
+    return web.Response(text="ok\n")
+
+
+async def startupz(request: web.Request) -> web.Response:
+    """There is nobody to answer before PostgreSQL was reached and the listeners are open."""
     return web.Response(text="ok\n")
 
 

@@ -107,7 +107,7 @@ async def refusals(call: Call) -> list[Row]:
 
 async def stats(call: Call) -> list[Row]:
     rows: list[Row] = []
-    for name, labels, value in call.desk.metrics.samples():
+    for name, labels, value in await call.desk.metrics.samples():
         rows.append((name, ", ".join(f"{k}={v}" for k, v in labels.items()) or None, value))
     return rows
 

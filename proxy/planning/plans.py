@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
@@ -53,6 +54,8 @@ class PlanCache:
         self.bytes = 0
         self.hits = 0
         self.misses = 0
+        #: Spent on planning here; what is planned elsewhere does not count.
+        self.planning_s = 0.0
 
     def __len__(self) -> int:
         return len(self._plans)
@@ -67,7 +70,10 @@ class PlanCache:
         question = Question(sql, snapshot, client)
         if len(sql) >= self._away_from:
             raise Unplanned(question)
-        return self.keep(question, self._plan(question))
+        before = time.perf_counter()
+        plan = self._plan(question)
+        self.planning_s += time.perf_counter() - before
+        return self.keep(question, plan)
 
     def keep(self, question: Question, plan: Plan) -> Planned:
         """A plan that was just made, here or elsewhere, as sessions want it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,10 +31,13 @@ class RefusedTexts:
 class Refusals:
     def __init__(self) -> None:
         self._found: OrderedDict[tuple[str, str, str, str, str], RefusedTexts] = OrderedDict()
+        #: All that there ever were, by migration and SQLSTATE.
+        self.counts: Counter[tuple[str, str]] = Counter()
 
     def note(self, refused: Refused, who: Mapping[str, str]) -> None:
         names = who.get("application_name", ""), who.get("user", "")
         key = (refused.migration, refused.refusal.sqlstate, refused.refusal.message, *names)
+        self.counts[refused.migration, refused.refusal.sqlstate] += 1
         found = self._found.pop(key, None) or RefusedTexts(*key)
         found.text = refused.text if len(refused.text) <= _TEXT_LIMIT else ""
         found.times += 1

@@ -33,6 +33,7 @@ from proxy.serving.notify import Notice, Tell, tell_systemd
 from proxy.serving.options import Serving, equipment_of, keep_what_is_fixed
 from proxy.serving.signals import Orders
 from proxy.serving.watches import watched_by
+from proxy.standing import LoopLag, Standing
 from proxy.usage.counting import Usage
 from proxy.usage.recorder import UsageRecorder
 from rules.catalog import Catalog
@@ -93,7 +94,8 @@ async def serve(serving: Serving, lifeline: int | None = None, tell: Tell = tell
             servers += await listen(gateway, serving.listen_new, Shape.NEW, "--listen-new")
         for server in servers:
             stack.callback(server.close)
-        metrics = Metrics(gateway, plans)
+        lag = LoopLag()
+        metrics = Metrics(gateway, plans, lag, Standing(serving.database_url))
         if serving.admin is not None:
             runner = await start_admin(serving.admin, gateway, metrics)
             stack.push_async_callback(runner.cleanup)
@@ -114,6 +116,7 @@ async def serve(serving: Serving, lifeline: int | None = None, tell: Tell = tell
         tell(Notice.READY)
         _while_serving(stack, orders.reload(reload))
         _while_serving(stack, end_idle_sessions(gateway))
+        _while_serving(stack, lag.watch())
         if serving.watchdog_s is not None:
             _while_serving(stack, _beat(serving.watchdog_s / _BEATS, tell))
         await orders.stop.wait()
