@@ -13,7 +13,7 @@ from proxy.conversation.actions import Tally
 from proxy.conversation.conversation import Conversation
 from proxy.conversation.judge import Judge
 from proxy.conversation.opening import Begin, Encryption, requested_shape
-from proxy.conversation.pins import Pins
+from proxy.conversation.pins import FixedPins, Pins
 from proxy.conversation.settings import Settings
 from proxy.conversation.statements import Planner, Question, Verdict
 from proxy.foreground import Foreground
@@ -23,9 +23,13 @@ from proxy.relay.facts import Facts
 from proxy.relay.login import Ending
 from proxy.relay.refusals import Refusals
 from proxy.wire.startup import CancelRequest, StartupMessage
+from rules.catalog import Catalog
 from rules.migration import Client
 from rules.phases import Shape
+from rules.snapshot import Snapshot
 
+#: What sessions of other databases are pinned to.
+_ELSEWHERE: Final = FixedPins(Snapshot(0, Catalog(0, {})))
 _NOT_REPLICATION: Final = {"", "false", "off", "no", "0", "f", "n"}
 
 
@@ -118,7 +122,10 @@ class Gateway:
         return Encryption.REQUIRED if self.file.client_tls.sslmode.requires else Encryption.OFFERED
 
     def converse(self, startup: StartupMessage, shape: Shape) -> Conversation | None:
-        """None for what is relayed as raw bytes: other databases, replication, other protocols.
+        """None for what is relayed as raw bytes: replication, other protocols.
+
+        A session of another database is followed as one in which nothing is ever managed, so that it is known when it
+        is idle.
 
         Args:
             shape: the listener's; the client or the settings file may say otherwise.
@@ -131,7 +138,8 @@ class Gateway:
             return None
         user, database, application = startup.user, startup.database, startup.application
         shape = requested_shape(parameters) or self.file.shape_for(user, database, application) or shape
+        pins, tally = self.pins, self.tally
         if self.database is not None and database != self.database:
-            return None
-        judge = Judge(self.pins, self.planner, Settings(Client(shape), user, application))
-        return Conversation(self.pins, judge, self.tally, buffer_limit=self.file.limits.buffer_limit_bytes)
+            pins, tally = _ELSEWHERE, Tally()
+        judge = Judge(pins, self.planner, Settings(Client(shape), user, application))
+        return Conversation(pins, judge, tally, buffer_limit=self.file.limits.buffer_limit_bytes)

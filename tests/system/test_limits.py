@@ -188,6 +188,31 @@ def test_a_session_that_is_not_used_ends_unless_a_transaction_runs(server: Serve
             assert error_of(busy.until(b""))["C"] == "57P05"
 
 
+def test_a_session_of_another_database_ends_when_it_is_idle_too(server: Server, database: Database) -> None:
+    file = ProxyFile(limits=Limits(idle_timeout_s=0.4))
+    with local_proxy(server.port, file=file, database="elsewhere") as proxy:
+        with RawClient(proxy.port, database.name) as quiet, RawClient(proxy.port, database.name) as busy:
+            busy.query("BEGIN")
+            assert error_of(quiet.until(b""))["C"] == "57P05"
+            assert kinds(busy.query("COMMIT")) == "CZ"
+
+
+def test_a_drain_ends_an_idle_session_of_another_database_and_lets_a_transaction_end(
+    server: Server, database: Database
+) -> None:
+    with local_proxy(server.port, database="elsewhere") as proxy:
+        with RawClient(proxy.port, database.name) as idle, RawClient(proxy.port, database.name) as busy:
+            idle.query("SELECT 1")
+            busy.query("BEGIN")
+            for session in tuple(proxy.gateway.sessions):
+                proxy.call(session.drain)
+            assert error_of(idle.until(b""))["C"] == "57P01"
+            assert kinds(busy.query("SELECT 1")) == "TDCZ"
+            busy.send(query("COMMIT"))
+            assert kinds(busy.until(b"")) == "CZE."
+        proxy.wait_until_empty()
+
+
 # ---------------------------------------------------------------------------- what comes before the login is over
 
 
