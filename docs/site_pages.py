@@ -9,9 +9,11 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import json
 import posixpath
 import re
 from collections.abc import Iterator
+from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,12 +99,22 @@ def _fields(model: type[BaseModel], path: str) -> Iterator[str]:
         inner = _model_in(field.annotation)
         if inner is not None:
             below.append((full, inner))
-        default = "see below" if inner is not None else f"`{field.get_default(call_default_factory=True)}`"
-        if field.is_required():
+        if inner is not None:
+            default = "see below"
+        elif field.is_required():
             default = "must be given"
+        else:
+            default = _as_written(field.get_default(call_default_factory=True))
         yield f"| `{full}` | {default} | {_cell(notes.get(name, ''))} |"
     for full, inner in below:
         yield from _fields(inner, full)
+
+
+def _as_written(value: object) -> str:
+    """A default as the file would have it."""
+    if value is None:
+        return "none"
+    return f"`{json.dumps(value.value if isinstance(value, Enum) else value)}`"
 
 
 def _model_in(annotation: object) -> type[BaseModel] | None:

@@ -76,8 +76,13 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     assert fetched == [], "a site on an inner network has to work as well"
 
 
-def test_every_command_option_setting_and_error_is_in_the_reference(made: ModuleType) -> None:
-    pages = made.pages()
+@pytest.fixture(scope="module")
+def pages(made: ModuleType) -> dict[str, str]:
+    found: dict[str, str] = made.pages()
+    return found
+
+
+def test_every_command_option_setting_and_error_is_in_the_reference(made: ModuleType, pages: dict[str, str]) -> None:
     for name in COMMANDS:
         section = pages["reference/commands.md"].partition(f"\n## {name}\n")[2].partition("\n## ")[0]
         assert [option for option in options(name) if option.startswith("--") and option not in section] == [], name
@@ -94,12 +99,12 @@ def test_every_command_option_setting_and_error_is_in_the_reference(made: Module
     ] == []
 
 
-def test_every_refusal_that_is_written_down_is_in_the_reference(made: ModuleType) -> None:
+def test_every_refusal_that_is_written_down_is_in_the_reference(made: ModuleType, pages: dict[str, str]) -> None:
     calls = sum(path.read_text().count("raise Refusal(") for path in (ROOT / "rules").rglob("*.py"))
     listed = [message for messages in made.refusals().values() for message, _ in messages]
     assert calls > 50
     assert len(listed) >= calls - 6, "but for those that repeat another one's message"
-    page = made.pages()["reference/refusals.md"]
+    page = pages["reference/refusals.md"]
     assert all(made._escaped(message) in page for message in listed)
 
 
@@ -117,11 +122,12 @@ def test_every_operation_strategy_phase_and_alert_has_its_words() -> None:
     assert alerts == re.findall(r"^### (Pgjanus\w+)$", texts["docs/runbook.md"], re.MULTILINE)
 
 
-def test_alerts_ask_for_metrics_that_there_are() -> None:
-    source = "".join(path.read_text() for path in (ROOT / "proxy").rglob("*.py"))
-    asked = set(re.findall(r"pgjanus_\w+", (ROOT / "deploy/prometheus/alerts.yaml").read_text()))
+@pytest.mark.parametrize("name", ["prometheus/alerts.yaml", "grafana/dashboards/pgjanus.json"])
+def test_alerts_and_dashboard_ask_for_metrics_that_there_are(name: str) -> None:
+    there_are = set(re.findall(r"^\| `(pgjanus_\w+)`", (DOCS / "metrics.md").read_text(), re.MULTILINE))
+    asked = set(re.findall(r"\bpgjanus_\w+", (ROOT / "deploy" / name).read_text()))
     assert asked
-    assert [name for name in asked if f'"{name.removesuffix("_total")}"' not in source] == []
+    assert asked - there_are == set()
 
 
 def test_every_command_in_the_documents_exists_with_its_options() -> None:

@@ -55,7 +55,5 @@ def test_every_recipe_of_the_cookbook_works_as_written(database: Database, tmp_p
         (checked,) = json.loads(pgjanus(database, "check", str(file)))
         assert checked["ok"] and checked["rows"] >= 2, checked
         migration = json.loads(pgjanus(database, "start", str(file)))["migration"]
-        for phase in ("new_only", "expanded", "contracted"):
-            verb = "rollback" if phase == "expanded" else "advance"
-            assert json.loads(pgjanus(database, verb, migration, "--to", phase))["phase"] == phase
+        assert json.loads(pgjanus(database, "advance", migration, "--to", "contracted"))["phase"] == "contracted"
         assert bare(psql(database, f"SELECT * FROM {name} ORDER BY id")) == bare(recipe["contracted"]), name

@@ -34,16 +34,14 @@ def test_each_command_has_help_and_speaks_json(name: str) -> None:
     assert "\x1b[" not in said.output
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_shells_can_complete(shell: str, tmp_path: Path) -> None:
+def test_a_shell_can_complete(tmp_path: Path) -> None:
     """click's own completion, under the name that the README gives."""
 
-    fish = shell == "fish"
     environment = {
         **os.environ,
-        "_PGJANUS_COMPLETE": f"{shell}_complete",
+        "_PGJANUS_COMPLETE": "bash_complete",
         "COMP_WORDS": "pgjanus ro",
-        "COMP_CWORD": "ro" if fish else "1",
+        "COMP_CWORD": "1",
         "PYTHONPATH": str(Path(__file__).parents[3]),
     }
     call = [sys.executable, "-c", "from proxy.cli import main; main(prog_name='pgjanus')"]
