@@ -24,7 +24,7 @@ import pytest
 import yaml
 from compose_spec.models import ComposeSpecification, Service
 
-from proxy.admin.health import healthz, readyz
+from proxy.admin.health import healthz, readyz, startupz
 from proxy.cli import main
 from proxy.config import Limits, ProxyFile, read_proxy_file
 from tests.test_tidy import ROOT, repository_files
@@ -156,7 +156,7 @@ def test_the_kustomizations_name_every_manifest_and_this_version() -> None:
 
 
 def test_pods_run_what_there_is_without_rights() -> None:
-    served = {f"/{handler.__name__}" for handler in (healthz, readyz)}
+    served = {f"/{handler.__name__}" for handler in (healthz, readyz, startupz)}
     for name, document in documents():
         if document["kind"] not in ("Deployment", "Job"):
             continue
