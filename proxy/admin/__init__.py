@@ -6,26 +6,37 @@ from aiohttp import web
 
 from proxy.admin.health import healthz, readyz, startupz
 from proxy.admin.metrics import metrics
-from proxy.admin.state import GATEWAY, METRICS
+from proxy.admin.page import events, page
+from proxy.admin.state import GATEWAY, METRICS, STATUS_URL
 from proxy.config import Address
 from proxy.errors import ListenError
 from proxy.metrics import Metrics
 from proxy.relay.gateway import Gateway
 
-ROUTES = (("/metrics", metrics), ("/healthz", healthz), ("/readyz", readyz), ("/startupz", startupz))
+ROUTES = (
+    ("/metrics", metrics),
+    ("/healthz", healthz),
+    ("/readyz", readyz),
+    ("/startupz", startupz),
+    ("/", page),
+    ("/events", events),
+)
+
+#: For pages that are still open when the proxy ends.
+_LAST_SECONDS = 1.0
 
 
-async def start_admin(address: Address, gateway: Gateway, exported: Metrics) -> web.AppRunner:
+async def start_admin(address: Address, gateway: Gateway, exported: Metrics, url: str | None) -> web.AppRunner:
     """Start serving; `cleanup()` of what it returns ends it.
 
     Raises:
         ListenError: the address is in use or not ours.
     """
     app = web.Application()
-    app[GATEWAY], app[METRICS] = gateway, exported
+    app[GATEWAY], app[METRICS], app[STATUS_URL] = gateway, exported, url
     for path, handler in ROUTES:
         app.router.add_get(path, handler)
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LAST_SECONDS)
     await runner.setup()
     try:
         await web.TCPSite(runner, address.host, address.port).start()

@@ -9,3 +9,5 @@ from proxy.relay.gateway import Gateway
 
 GATEWAY = web.AppKey("gateway", Gateway)
 METRICS = web.AppKey("metrics", Metrics)
+#: Of the managed database; None: there is none.
+STATUS_URL = web.AppKey[str | None]("status_url")

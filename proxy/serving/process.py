@@ -97,7 +97,7 @@ async def serve(serving: Serving, lifeline: int | None = None, tell: Tell = tell
         lag = LoopLag()
         metrics = Metrics(gateway, plans, lag, Standing(serving.database_url))
         if serving.admin is not None:
-            runner = await start_admin(serving.admin, gateway, metrics)
+            runner = await start_admin(serving.admin, gateway, metrics, serving.database_url)
             stack.push_async_callback(runner.cleanup)
 
         def reload() -> str | None:

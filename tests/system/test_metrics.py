@@ -71,6 +71,18 @@ def test_the_metrics_tell_how_the_proxy_and_its_migrations_stand(
     assert (value(found, "planning_seconds_total") or 0) > 0
     assert value(found, "managed_tables_closed") == 0
 
+    assert "pgjanus" in page(proxy, "/")
+    with urlopen(f"http://127.0.0.1:{proxy.admin_port}/events", timeout=20) as stream:
+        shown = json.loads(stream.readline().removeprefix(b"data: "))
+        assert shown["error"] is None
+        (migration,) = shown["migrations"]
+        assert (migration["name"], migration["phase"]) == (NAME, "reading_new")
+        assert migration["backfills"][0]["percent"] == 100 and migration["gates"]["old"] == "validated"
+        assert sum(count for _, shape, count in migration["minutes"] if shape == "old") == 2
+        assert [r["statement"] for r in shown["refusals"]] == ["SELECT array_agg(u) FROM users u"]
+        assert len(shown["proxies"]) == 1
+        assert proxy.stop() == 0, "an open page keeps no proxy alive"
+
 
 def queries() -> Iterator[tuple[str, str]]:
     for file in sorted((DEPLOY / "grafana/dashboards").glob("*.json")):
