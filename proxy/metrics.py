@@ -64,7 +64,7 @@ class ProxyCollector(Collector):
             yield "clients", (shape,), shapes[shape]
         yield "asyncio_tasks", (), len(asyncio.all_tasks())
         yield "loop_lag_seconds", (), self._lag.take()
-        yield "managed_tables_closed", (), not gateway.pins.may_serve_managed()
+        yield "managed_tables_closed", (), int(not gateway.pins.may_serve_managed())
 
 
 class Metrics:

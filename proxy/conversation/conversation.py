@@ -36,9 +36,13 @@ class Conversation:
         judge: decides what happens to each text.
         tally: counts; may be shared by all conversations.
         buffer_limit: how many bytes of one Query or Parse are kept to be looked into.
+        elsewhere: it is of another database than the managed one, and so of no shape.
     """
 
-    def __init__(self, pins: Pins, judge: Judge, tally: Tally, *, buffer_limit: int = 64 << 20) -> None:
+    def __init__(
+        self, pins: Pins, judge: Judge, tally: Tally, *, buffer_limit: int = 64 << 20, elsewhere: bool = False
+    ) -> None:
+        self.elsewhere = elsewhere
         self._state = State(pins, judge, tally, buffer_limit)
         self._client = Framer(_CLIENT_KINDS)
         self._server = Framer(_SERVER_KINDS)

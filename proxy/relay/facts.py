@@ -55,7 +55,7 @@ def facts_of(
     application_name, user = who.get("application_name", ""), who.get("user", "")
     epoch = process = None
     if conversation is not None:
-        shape = conversation.settings.client.shape
+        shape = None if conversation.elsewhere else conversation.settings.client.shape
         application_name, user = conversation.settings.who
         epoch = conversation.snapshot.epoch if conversation.snapshot is not None else None
         process = conversation.server_pid

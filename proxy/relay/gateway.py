@@ -138,8 +138,8 @@ class Gateway:
             return None
         user, database, application = startup.user, startup.database, startup.application
         shape = requested_shape(parameters) or self.file.shape_for(user, database, application) or shape
-        pins, tally = self.pins, self.tally
-        if self.database is not None and database != self.database:
-            pins, tally = _ELSEWHERE, Tally()
+        elsewhere = self.database is not None and database != self.database
+        pins, tally = (_ELSEWHERE, Tally()) if elsewhere else (self.pins, self.tally)
         judge = Judge(pins, self.planner, Settings(Client(shape), user, application))
-        return Conversation(pins, judge, tally, buffer_limit=self.file.limits.buffer_limit_bytes)
+        limit = self.file.limits.buffer_limit_bytes
+        return Conversation(pins, judge, tally, buffer_limit=limit, elsewhere=elsewhere)
