@@ -14,6 +14,7 @@ So the conversation is the reference, and this module only a shorter way to the 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from struct import Struct
 from typing import Final
 
@@ -52,10 +53,36 @@ _STIRRING: Final = (
 )
 
 
+@dataclass(slots=True, frozen=True, eq=False)
+class _Form:
+    """What a driver's rounds of one prepared statement have in common: all but the parameters.
+
+    Attributes:
+        parse: the Parse message before the Bind; may be empty.
+        names: how the Bind begins, behind its length: the portal and the statement.
+        rest: what follows the Bind; none of it names a statement.
+    """
+
+    parse: bytes
+    names: bytes
+    rest: bytes
+    statement: Statement
+
+    def has(self, piece: bytes) -> bool:
+        """Whether the piece differs in the parameters alone."""
+        bind, size = len(self.parse), len(piece)
+        names = bind + HEADER_BYTES
+        if size < names + len(self.names) + len(self.rest) or piece[bind] != _BIND:
+            return False
+        if not (piece.startswith(self.names, names) and piece.endswith(self.rest) and piece.startswith(self.parse)):
+            return False
+        return bool(bind + 1 + _LENGTH.unpack_from(piece, bind + 1)[0] == size - len(self.rest))
+
+
 class Express:
     """`piece`: what the client sent in the round under way; empty if there is none."""
 
-    __slots__ = ("_found_by", "_found_in", "_known", "_parsed", "_plain", "_rounds", "_state", "piece")
+    __slots__ = ("_form", "_found_by", "_found_in", "_known", "_parsed", "_plain", "_rounds", "_state", "piece")
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -67,12 +94,18 @@ class Express:
         #: Prepared statements and the latest texts that were found plain, in that snapshot for that client.
         self._known: dict[bytes, Statement] = {}
         self._plain: set[bytes] = set()
+        #: Of the latest round that had one, in that snapshot for that client.
+        self._form: _Form | None = None
         self._found_in: Snapshot | None = None
         self._found_by: Client | None = None
 
     def begin(self, piece: bytes) -> bool:
         """Whether a piece that came while nothing was under way is a plain round. Then it may be passed on as it is."""
-        if len(piece) > _PIECE_BYTES or not self._is_round(piece):
+        if len(piece) > _PIECE_BYTES:
+            return False
+        form = self._form
+        is_like_last = form is not None and form.has(piece)
+        if not is_like_last and not self._is_round(piece):
             return False
         state = self._state
         snapshot = state.snapshot
@@ -86,7 +119,11 @@ class Express:
             self._found_in, self._found_by = snapshot, state.judge.settings.client
             self._known.clear()
             self._plain.clear()
+            form = self._form = None
         self._parsed = None
+        if form is not None and is_like_last and self._repeat(form):
+            self.piece = piece
+            return True
         if not (self._query(piece, snapshot) if piece[0] == _QUERY else self._extended(piece, snapshot)):
             return False
         self.piece = piece
@@ -143,8 +180,26 @@ class Express:
         # Not a malformed one, in which there is more behind the text.
         return piece.find(0, HEADER_BYTES) == len(piece) - 1 and self._is_plain(piece[HEADER_BYTES:-1], snapshot)
 
+    def _repeat(self, form: _Form) -> bool:
+        """Whether the statement of that form still is the one it was; then the round is as plain as the last."""
+        statement = form.statement
+        if statement.planned is not UNCONCERNED:
+            return False
+        if form.parse:
+            # It may have been prepared anew for another snapshot, or taken from the server, since.
+            if statement.snapshot is not self._found_in or statement.server_text is not statement.text:
+                return False
+            if statement.lexing != self._state.judge.lexing:
+                return False
+            self._parsed = statement
+        elif self._state.statements.get(statement.name) is not statement:
+            return False
+        self._rounds = 1
+        return True
+
     def _extended(self, piece: bytes, snapshot: Snapshot) -> bool:
-        at, self._rounds = 0, 0
+        at, self._rounds, names_one = 0, 0, False
+        self._form = form = None
         while (kind := piece[at]) != _SYNC:
             end = at + _LENGTH.unpack_from(piece, at + 1)[0] + 1
             body = piece[at + HEADER_BYTES : end]
@@ -157,11 +212,27 @@ class Express:
                 if names is None or not self._is_known(key_of(names[1]), snapshot):
                     return False
                 self._rounds += 1
+                form = self._form_of(piece, end - len(body) - HEADER_BYTES, end, names)
             elif kind == _DESCRIBE:
                 target = read_target(body)
-                if target is None or (target[0] == b"S" and not self._is_known(key_of(target[1]), snapshot)):
+                if target is None:
                     return False
+                if target[0] == b"S" and not self._is_known(key_of(target[1]), snapshot):
+                    return False
+                names_one = names_one or target[0] == b"S"
+        if self._rounds == 1 and not names_one:
+            self._form = form
         return True
+
+    def _form_of(self, piece: bytes, start: int, end: int, names: tuple[bytes, ...]) -> _Form | None:
+        parsed, key = self._parsed, key_of(names[1])
+        if not start:
+            statement = self._state.statements.get(key)
+        elif parsed is not None and parsed.name == key and _LENGTH.unpack_from(piece, 1)[0] + 1 == start:
+            statement = parsed  # only a Parse comes before
+        else:
+            return None
+        return None if statement is None else _Form(piece[:start], b"%b\0%b\0" % names, piece[end:], statement)
 
     def _parse(self, body: bytes, snapshot: Snapshot) -> bool:
         parse = Parse.read(body)

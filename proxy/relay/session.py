@@ -32,6 +32,7 @@ from rules.phases import Shape
 _ORPHAN_BYTES: Final = 1 << 20
 _TERMINATE: Final = message(b"X", b"")
 _MAJOR_VERSION: Final = 3
+_RELAYING: Final = Progress.RELAYING  # asked for at each piece, and a member of an enum takes long to find
 
 log = structlog.get_logger(__name__)
 
@@ -89,18 +90,21 @@ class Session:
 
     def client_data(self, data: bytes) -> None:
         self._quiet.stirred = True
-        match self._progress:
-            case Progress.OPENING:
+        if self._progress is not _RELAYING:
+            if self._progress is Progress.OPENING:
                 self._open(data)
-            case Progress.RELAYING if self._admission is not None:
-                self._admit(self._admission, data)
-            case Progress.RELAYING if self._server is not None:
-                if self._conversation is None or self._passes(self._conversation.passes_client, data):
-                    self._server.write(data)
-                else:
-                    self._converse(self._conversation.receive_client, data)
-            case _:
-                pass
+            return
+        if self._admission is not None:
+            self._admit(self._admission, data)
+            return
+        assert self._server is not None
+        try:
+            if self._conversation is None or self._conversation.passes_client(data):
+                self._server.write(data)
+            else:
+                self._perform(self._conversation.receive_client(data))
+        except Exception:
+            self._fail()
 
     def client_eof(self) -> bool:
         """Keep our half open: replies to what was sent before are still due."""
@@ -133,10 +137,13 @@ class Session:
         admission = self._admission
         if admission is not None:
             admission.receive_server(data)
-        if self._conversation is None or self._passes(self._conversation.passes_server, data):
-            self._client.write(data)
-        else:
-            self._converse(self._conversation.receive_server, data)
+        try:
+            if self._conversation is None or self._conversation.passes_server(data):
+                self._client.write(data)
+            else:
+                self._perform(self._conversation.receive_server(data))
+        except Exception:
+            self._fail()
         if admission is not None and admission.over and self._progress is Progress.RELAYING:
             self._end_admission(admission.rest)
         if self._draining and self._may_go:
@@ -261,13 +268,6 @@ class Session:
             self._server.abort()
 
     # ------------------------------------------------------------------ the relay
-
-    def _passes(self, passes: Callable[[bytes], bool], data: bytes) -> bool:
-        try:
-            return passes(data)
-        except Exception:
-            self._fail()
-            return False
 
     def _converse(self, step: Callable[..., list[Action]], *arguments: object) -> None:
         try:

@@ -10,10 +10,16 @@ import pytest
 import proxy.relay.gateway
 from proxy.conversation.actions import Action, Tally, ToClient, ToServer
 from proxy.conversation.conversation import Conversation
+from proxy.conversation.express import Express
 from proxy.conversation.judge import Judge
 from proxy.conversation.pins import FixedPins
 from proxy.conversation.settings import Settings
+from proxy.conversation.state import State
+from proxy.planning.plans import PlanCache
 from proxy.wire.messages import message
+from rules.migration import Client
+from rules.phases import Shape
+from rules.planner import plan
 from rules.snapshot import Snapshot
 from tests.conftest import Database
 from tests.playbook import (
@@ -176,8 +182,10 @@ def test_random_rounds_leave_the_same(database: Database, compared: Snapshot) ->
     with local_proxy(database.server.port, pins=OrderedPins(compared)) as proxy_:
         for _ in range(25):
             with RawClient(proxy_.port, database.name) as client:
+                piece, times = b"", 0
                 for _ in range(40):
-                    piece, times = round_of(chance)
+                    if not times or chance.random() < 0.7:  # else the same again
+                        piece, times = round_of(chance)
                     cut = chance.randrange(len(piece)) if chance.random() < 0.15 else 0
                     if cut:
                         client.send(piece[:cut])
@@ -202,3 +210,60 @@ def test_a_round_may_end_in_the_middle_of_anything(database: Database, compared:
         proxy_.wait_until_empty()
         assert pins.pinned == []
     assert Compared.problems == []
+
+
+class Forgetful(Express):
+    """Looks into every round as if it were the first of its form."""
+
+    __slots__ = ()
+
+    def begin(self, piece: bytes) -> bool:
+        self._form = None
+        return super().begin(piece)
+
+
+@pytest.mark.parametrize("parsed", [b"", parse("", "SELECT $1")], ids=["prepared before", "in the round"])
+@pytest.mark.parametrize("snapshot", [NOTHING, managing("managed")], ids=["nothing is managed", "a table is managed"])
+def test_a_round_is_like_the_last_in_all_but_the_parameters(parsed: bytes, snapshot: Snapshot) -> None:
+    """Whatever byte is another, was cut off or came on top: what is found is what a first look would have found."""
+    first = parsed + message(b"B", b"\0\0\0\0\0\1\0\0\0\1x\0\0") + describe("P") + execute() + SYNC
+    mutants = [
+        first[:at] + bytes([first[at] ^ flip]) + first[at + 1 :] for at in range(len(first)) for flip in (1, 2, 32)
+    ]
+    mutants += [first[:at] for at in range(1, len(first))] + [
+        first + SYNC,
+        first + first,
+        parse("", "SELECT 1") + first,
+    ]
+    mutants += [parsed + message(b"B", b"\0\0\0\0\0\1\0\0\0\3xyz\0\0") + describe("P") + execute() + SYNC]
+    found = []
+    for piece in mutants:
+        both = []
+        for kind in (Express, Forgetful):
+            express = kind(_at_rest(snapshot))
+            assert express.begin(first)
+            assert express.finish(message(b"C", b"SELECT 1\0") + message(b"Z", b"I"))
+            plain, leaves = express.begin(piece), express._parsed
+            both.append((plain, express.piece, plain and leaves and (leaves.name, leaves.text, leaves.types)))
+        assert both[0] == both[1], piece
+        found.append(both[0][0])
+    assert True in found and False in found
+
+
+def test_a_form_is_of_one_statement() -> None:
+    express = Express(state := _at_rest(NOTHING))
+    piece, answer = bind("", "") + execute() + SYNC, message(b"C", b"SELECT 1\0") + message(b"Z", b"I")
+    assert express.begin(piece) and express.finish(answer)
+    assert express.begin(piece) and express.finish(answer)
+    state.statements.clear()
+    assert not express.begin(piece), "the server has none of that name any more"
+
+
+def _at_rest(snapshot: Snapshot) -> State:
+    pins = FixedPins(snapshot)
+    settings = Settings(Client(Shape.OLD), "postgres")
+    state = State(pins, Judge(pins, PlanCache(plan, 1 << 20), settings), Tally(), 1 << 20)
+    express = Express(state)
+    assert express.begin(parse("", "SELECT $1") + SYNC)
+    assert express.finish(message(b"1", b"") + message(b"Z", b"I"))
+    return state
