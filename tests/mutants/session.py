@@ -41,7 +41,7 @@ SESSION = (
     Mutant(
         "the search path is believed while it is being changed",
         "proxy.conversation.judge:Judge.plan",
-        "moving = self._path_moving or self._moves_path(text)",
+        "moving = self._path_moving or self._moves_path(text, snapshot, within=True)",
         "moving = False",
         f"{_REWRITING}test_the_planner_learns_the_search_path_and_that_it_may_be_changing",
     ),
