@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-backfill kills plans twin fuzz fuzz-wire soak mutants chaos docs package sbom format lock clean fuzz-coverage bystanders
+.PHONY: help demo test lint bench bench-backfill kills plans twin fuzz fuzz-wire soak mutants chaos docs package sbom format lock clean fuzz-coverage bystanders regress
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -48,6 +48,9 @@ fuzz-wire: $(STAMP) ## what strangers may send: a million seeded inputs (ten min
 fuzz-coverage: $(STAMP) ## the same, by a fuzzer that looks for new branches (needs atheris; SECONDS=… for each of eight)
 	@for name in $$($(BIN)/python -m tests.strangers --list); do \
 		$(BIN)/python -m tests.strangers.guided --only $$name --seconds $(or $(SECONDS),300) || exit 1; done
+
+regress: $(STAMP) ## PostgreSQL's regression suite directly and through the proxy (needs its sources: SOURCES=…; ten minutes)
+	@$(BIN)/python -m tests.regress $(if $(SOURCES),--sources $(SOURCES))
 
 bystanders: $(STAMP) ## dead lines, dead processes and clients that do not read beside CLIENTS=500 that work (two minutes)
 	@$(BIN)/python -m tests.bystanders --clients $(or $(CLIENTS),500)

@@ -12,6 +12,8 @@ from rules.errors import PgjanusError
 from rules.migration import ManagedTable
 
 _ATTEMPTS = 5
+#: Where no table is managed, nothing is asked of the catalog. Reading it after every DDL would hold back VACUUM.
+_NOTHING = Catalog(server_version=0, relations={})
 
 
 class CatalogUnsettled(PgjanusError):
@@ -32,7 +34,7 @@ class Reader:
         self._catalog: Catalog | None = None
 
     async def read(self, connection: Connection) -> tuple[State, Catalog]:
-        """The same object as last time if the catalog is the same.
+        """The same object as last time if the catalog is the same; an empty one while no migration is active.
 
         Functions such as format_type look at the catalog as it is now rather than at the transaction's snapshot, so a
         load during which something changed is done again.
@@ -47,6 +49,9 @@ class Reader:
                 # pg_get_expr locks the table: somebody's ALTER must not cost us the lease.
                 await connection.execute("SET LOCAL lock_timeout = '1s'")
                 state = await registry.read_state(connection)
+                if not any(row.is_active for row in state.migrations):
+                    self.read_at = read_at
+                    return state, _NOTHING
                 fingerprint = await catalog_fingerprint(connection)
                 if self._catalog is not None and fingerprint == self._fingerprint:
                     self.read_at = read_at
