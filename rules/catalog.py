@@ -1,4 +1,4 @@
-"""What the planner has to know of a database: its relations, columns, functions. Read by `proxy.database`.
+"""What the planner has to know of a database: its relations, columns, functions. Read by `proxy.catalog`.
 
 A catalog is a snapshot and is never changed in place.
 """

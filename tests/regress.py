@@ -43,12 +43,12 @@ _DATABASE_SETTINGS: Final = (
 )
 _BYSTANDER: Final = """
 CREATE SCHEMA bystander;
-CREATE TABLE bystander.people (id bigint PRIMARY KEY, full_name text);
-INSERT INTO bystander.people SELECT g, 'First' || g || ' Last' || g FROM generate_series(1, 1000) g;
+CREATE TABLE bystander.standing_by (id bigint PRIMARY KEY, full_name text);
+INSERT INTO bystander.standing_by SELECT g, 'First' || g || ' Last' || g FROM generate_series(1, 1000) g;
 """
 _MIGRATION: Final = """
 migration: split_full_name
-table: bystander.people
+table: bystander.standing_by
 operations:
   - split_column:
       column: full_name

@@ -18,7 +18,8 @@ from typing import Any
 import psycopg
 from psycopg import pq
 
-from proxy.database import connect, load_catalog
+from proxy.catalog import load_catalog
+from proxy.database import connect
 from proxy.embedded import PostgresServer
 from rules.catalog import Catalog
 from rules.changes import quote_identifier

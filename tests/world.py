@@ -17,8 +17,9 @@ from typing import Any
 import psycopg
 from click.testing import CliRunner
 
+from proxy.catalog import load_relation
 from proxy.cli import main
-from proxy.database import connect, load_relation
+from proxy.database import connect
 from rules.catalog import Relation, TableName
 from rules.changes import quote_identifier
 from rules.loader import load_file

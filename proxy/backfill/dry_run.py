@@ -26,9 +26,10 @@ from proxy.backfill.ranges import Job
 from proxy.backfill.session import find_key, open_session
 from proxy.backfill.sqlstate import belongs_to_a_row, is_disconnect, is_worth_a_retry
 from proxy.backfill.throttle import START_ROWS
+from proxy.catalog import load_relation
 from proxy.control.installation import is_installed, require_installed
 from proxy.control.registry import read_managed_table, read_state
-from proxy.database import Connection, load_relation
+from proxy.database import Connection
 from rules.batches import (
     Key,
     batch_sql,

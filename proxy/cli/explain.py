@@ -8,10 +8,11 @@ from typing import Any, BinaryIO
 
 import click
 
+from proxy.catalog import load_catalog
 from proxy.cli.census import read_lines, show_census
 from proxy.cli.common import database_url_option, json_option, print_json, run
 from proxy.control import registry
-from proxy.database import Connection, connect, load_catalog
+from proxy.database import Connection, connect
 from proxy.errors import EXIT_REFUSED
 from proxy.observe.census import Census
 from proxy.observe.observation import Describer

@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 from pydantic import TypeAdapter, ValidationError
 
+from proxy.catalog import load_relation
 from proxy.cli.common import database_url_option, fail, json_option, one_line_for_errors, print_json, run
-from proxy.database import connect, load_relation
+from proxy.database import connect
 from rules.catalog import Relation, TableName
 from rules.draft import Draft
 from rules.loader import load_text

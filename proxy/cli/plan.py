@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
+from proxy.catalog import load_relation
 from proxy.cli.common import database_url_option, json_option, print_json, run
 from proxy.control import registry
 from proxy.control.installation import is_installed
-from proxy.database import Connection, connect, load_relation, server_version
+from proxy.database import Connection, connect, server_version
 from proxy.ladder.dependants import survey_dependants
 from proxy.ladder.grants import column_grants
 from proxy.ladder.indexes import find_transition

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from proxy.catalog import CatalogLoader, Fingerprint, catalog_fingerprint
 from proxy.control import leases, registry
 from proxy.control.registry import State
-from proxy.database import Connection, catalog_fingerprint, load_catalog
+from proxy.database import Connection
 from rules.catalog import Catalog, TableName
 from rules.errors import PgjanusError
 from rules.migration import ManagedTable
@@ -30,7 +31,8 @@ class Reader:
 
     def __init__(self) -> None:
         self.read_at = float("-inf")
-        self._fingerprint = ""
+        self._fingerprint: Fingerprint | None = None
+        self._loader = CatalogLoader()
         self._catalog: Catalog | None = None
 
     async def read(self, connection: Connection) -> tuple[State, Catalog]:
@@ -56,7 +58,7 @@ class Reader:
                 if self._catalog is not None and fingerprint == self._fingerprint:
                     self.read_at = read_at
                     return state, self._catalog
-                catalog = await load_catalog(connection)
+                catalog = await self._loader.load(connection, fingerprint)
             if await catalog_fingerprint(connection) == fingerprint:
                 self.read_at, self._fingerprint = read_at, fingerprint
                 if self._catalog != catalog:

@@ -14,7 +14,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from proxy.backfill import tables as backfill_tables
-from proxy.database import Connection, load_relation
+from proxy.catalog import load_relation
+from proxy.database import Connection
 from proxy.usage import tables as usage_tables
 from proxy.verify import tables as verify_tables
 from rules.catalog import Catalog, Relation, TableName

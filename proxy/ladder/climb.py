@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from proxy.catalog import load_relation
 from proxy.control import registry
 from proxy.control.registry import MigrationRow, did_you_mean
-from proxy.database import Connection, load_relation
+from proxy.database import Connection
 from proxy.ladder.attributes import constraining, ensure_attributes
 from proxy.ladder.contract import contract
 from proxy.ladder.dependants import relax, require_no_dependants, restore

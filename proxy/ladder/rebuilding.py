@@ -16,8 +16,9 @@ from functools import partial
 
 import asyncpg
 
+from proxy.catalog import load_catalog
 from proxy.control.rebuilt import Kind, Rebuilt, forget_rebuilt, read_rebuilt, remember
-from proxy.database import Connection, load_catalog
+from proxy.database import Connection
 from proxy.ladder.definitions import Definition, load_definition, why_not_ours, writers_through
 from proxy.ladder.operator import LadderError, Operator, Work
 from rules.catalog import Catalog, TableName

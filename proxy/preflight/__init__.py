@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncpg
 
 from proxy.backfill.session import find_key
-from proxy.database import Connection, load_relation
+from proxy.catalog import load_relation
+from proxy.database import Connection
 from proxy.ladder.indexes import find_transition
 from proxy.preflight.expressions import check_expressions
 from proxy.preflight.extent import ALL_ROWS, USUAL, Extent

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.database import DatabaseUnreachable, catalog_fingerprint, connect, load_catalog, load_relation
+from proxy.catalog import CatalogLoader, catalog_fingerprint, load_catalog, load_relation
+from proxy.database import DatabaseUnreachable, connect
 from rules.catalog import Column, TableName, Volatility
 from tests.conftest import ALL_SERVERS, Database
 
@@ -112,6 +113,48 @@ async def test_the_fingerprint_changes_with_every_change_that_matters_and_with_n
             now = await catalog_fingerprint(connection)
             assert now != seen, change
             seen = now
+    finally:
+        await connection.close()
+
+
+async def test_after_a_change_the_catalog_is_what_a_new_reader_finds_and_the_rest_the_same_objects(
+    database: Database,
+) -> None:
+    session = database.connect()
+    session.execute(SCHEMA)
+    session.execute("CREATE TABLE public.bystander (id int PRIMARY KEY, at timestamptz DEFAULT now())")
+    bystander = TableName("public", "bystander")
+    connection = await connect(database.url)
+    loader = CatalogLoader()
+    try:
+        before = await loader.load(connection, await catalog_fingerprint(connection))
+        for change, keeps in (
+            ("ALTER TABLE public.t ADD COLUMN extra int", True),
+            ("ALTER TABLE public.t RENAME COLUMN extra TO more", True),
+            ("ALTER TABLE public.t ALTER COLUMN more SET DEFAULT public.tick() + 1", True),
+            ("ALTER TABLE public.t ADD UNIQUE (more) DEFERRABLE", True),
+            ("ALTER TABLE public.t DROP CONSTRAINT t_pkey", True),
+            ("ALTER TABLE public.t ADD PRIMARY KEY (tenant, id)", True),
+            ("ALTER FUNCTION public.tick() IMMUTABLE", True),
+            ("CREATE FUNCTION public.more(t public.t) RETURNS int LANGUAGE sql AS 'SELECT 1'", True),
+            ("CREATE OPERATOR public.<~~> (leftarg = int, rightarg = int, function = public.wild)", True),
+            ("CREATE TABLE public.fresh AS SELECT 1 AS x; DROP VIEW public.v", True),
+            ("ALTER TABLE public.fresh RENAME TO stale", True),
+            ("ALTER TABLE public.stale ALTER x TYPE bigint", True),
+            ("CREATE TABLE public.whole (k int, x text) PARTITION BY LIST (k)", True),
+            ("CREATE TABLE public.part PARTITION OF public.whole FOR VALUES IN (1)", True),
+            ("ALTER TABLE public.whole DETACH PARTITION public.part", True),
+            ("ALTER DOMAIN public.code SET DEFAULT 'x'", False),
+            ("ALTER TYPE public.mood RENAME TO temper", False),
+            ("ALTER SCHEMA public RENAME TO people; CREATE SCHEMA public", False),
+        ):
+            session.execute(change)
+            now = await loader.load(connection, await catalog_fingerprint(connection))
+            assert now == await load_catalog(connection), change
+            assert now != before, change
+            if keeps:
+                assert now.relations[bystander] is before.relations[bystander], change
+            before = now
     finally:
         await connection.close()
 

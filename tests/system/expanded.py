@@ -9,8 +9,9 @@ from typing import Any
 
 import psycopg
 
+from proxy.catalog import load_relation
 from proxy.control.installation import install
-from proxy.database import connect, load_relation
+from proxy.database import connect
 from rules.changes import quote_identifier, quote_table
 from rules.migration import ManagedTable, Migration
 from rules.phases import STATE_COLUMN, phase_named

@@ -9,8 +9,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from proxy.catalog import load_catalog
 from proxy.control.registry import managed_tables, read_managed_table, read_state
-from proxy.database import connect, load_catalog
+from proxy.database import connect
 from proxy.ladder.climb import abort, advance, rollback, start
 from proxy.ladder.operator import Operator
 from proxy.ladder.partitions import ensure_everywhere

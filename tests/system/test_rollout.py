@@ -452,12 +452,12 @@ async def test_a_table_locked_by_somebodys_ddl_delays_the_catalog_but_costs_neit
     session.execute(USERS)
     await manage_people(database)
     lines = Lines()
-    rollout = Rollout(database.url, log=lines, lease_s=6, poll_s=0.05)
+    rollout = Rollout(database.url, log=lines, lease_s=6, poll_s=0.05, catalog_poll_s=1000)
     await rollout.start()
     try:
-        ddl = database.connect(autocommit=False)
-        ddl.execute("LOCK TABLE public.users IN ACCESS EXCLUSIVE MODE")
         session.execute("CREATE TABLE public.fresh (x int DEFAULT 1)")
+        ddl = database.connect(autocommit=False)
+        ddl.execute("LOCK TABLE public.fresh IN ACCESS EXCLUSIVE MODE")
         rollout.catalog_changed()
         if database.server.version >= 18:
             await until(lambda: "has a table locked" in lines.text)
@@ -475,10 +475,10 @@ async def test_a_reading_that_takes_longer_than_half_a_lease_is_not_cut_short(da
     await manage_people(database)
     lines = Lines()
     # The lock is waited for a second.
-    async with rollout_of(database, lease_s=1.0, poll_s=0.1, log=lines) as rollout:
-        ddl = database.connect(autocommit=False)
-        ddl.execute("LOCK TABLE public.users IN ACCESS EXCLUSIVE MODE")
+    async with rollout_of(database, lease_s=1.0, poll_s=0.1, catalog_poll_s=1000, log=lines) as rollout:
         database.connect().execute("CREATE TABLE public.fresh (x int DEFAULT 1)")
+        ddl = database.connect(autocommit=False)
+        ddl.execute("LOCK TABLE public.fresh IN ACCESS EXCLUSIVE MODE")
         rollout.catalog_changed()
         await until(lambda: "has a table locked" in lines.text)
         assert "control connection failed" not in lines.text

@@ -6,7 +6,7 @@ import asyncpg
 import psycopg
 import pytest
 
-from proxy.database import load_relation
+from proxy.catalog import load_relation
 from proxy.ladder.climb import abort, advance, rollback, start
 from proxy.ladder.indexes import IndexCannotBeMade, find_transition
 from proxy.ladder.operator import LadderError, TableIsBusy
