@@ -23,8 +23,9 @@ lint: $(STAMP) ## ruff, mypy --strict, import-linter
 	$(BIN)/mypy docs/generate.py docs/site_pages.py
 	$(BIN)/lint-imports
 
-bench: $(STAMP) ## pgbench and COPY of a million rows, directly and through the proxy (five minutes)
-	@$(BIN)/python -m tests.bench
+bench: $(STAMP) ## what the proxy costs beside PgBouncer (25 minutes; ROUNDS=… SECONDS=… PARTS=… INTO=build), and COPY of a million rows
+	@$(BIN)/python -m tests.bench --rounds $(or $(ROUNDS),5) --seconds $(or $(SECONDS),3) --into $(or $(INTO),build) \
+		$(if $(PARTS),--parts $(PARTS))
 	@$(BIN)/python -m tests.bench_copy
 
 bench-backfill: $(STAMP) ## memory and rate of the backfill on ten million rows (ROWS=…; ten minutes, 10 GB)

@@ -25,7 +25,7 @@ from proxy.ladder.climb import advance, rollback, start
 from proxy.ladder.operator import operate
 from rules.phases import LADDERS, Phase, Shape, Strategy, Writes
 from rules.spec import MigrationSpec
-from tests.bench import proxy_before
+from tests.bench.ways import proxy_before
 
 MOST_TIMES_OFF = 10.0
 TABLE = "people"

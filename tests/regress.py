@@ -30,7 +30,7 @@ import click
 import psycopg
 
 from proxy.embedded import NOT_DURABLE, SystemPostgres
-from tests.bench import proxy_before
+from tests.bench.ways import proxy_before
 
 PROXIED: Final = "proxied"
 WAYS: Final = ("direct", PROXIED, "again")

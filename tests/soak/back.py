@@ -14,7 +14,7 @@ import psycopg
 import yaml
 
 from proxy.embedded import PostgresServer
-from tests.bench import proxy_before
+from tests.bench.ways import proxy_before
 from tests.soak.commands import pgjanus
 from tests.world import migration_file
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 
 from proxy.embedded import NOT_DURABLE, EmbeddedPostgres, PostgresServer
-from tests.bench import proxy_before
+from tests.bench.ways import proxy_before
 from tests.soak.commands import pgjanus
 from tests.soak.load import Load, Request
 from tests.soak.sampler import Sampler, Sampling, Sighting
