@@ -16,6 +16,7 @@ from proxy.errors import SettingsError
 from rules.phases import Shape
 
 _DEFAULT_PORT: Final = 5432
+_SHORTEST_TOKEN: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +216,16 @@ class Observing(BaseModel):
     every_s: Annotated[float, Field(ge=0.1)] = 2.0
 
 
+class Logging(BaseModel):
+    """What is logged beside what happens."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: Statements that took so long, from their arrival at the proxy to the end of their answer, with the time split
+    #: between proxy and server. 0: all. Left out: none. For sessions that begin afterwards.
+    min_duration_statement_ms: Annotated[float, Field(ge=0)] | None = None
+
+
 class ConsoleSettings(BaseModel):
     """The admin console (docs/console.md): a database of the proxy's own. Who asks for it gets no server's."""
 
@@ -236,6 +247,34 @@ class ConsoleSettings(BaseModel):
         if self.auth_file is None and not self.trust_local:
             raise ValueError("nobody can log in: give auth_file, or say trust_local: true")
         return self
+
+
+class AdminSettings(BaseModel):
+    """The status page at `--admin`. It shows; who has the token may also act."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: Holds one word of at least 16 characters. Read at each command, so that another one counts at once.
+    token_file: Path | None = None
+
+    def token(self) -> str | None:
+        """None: the page only shows.
+
+        Raises:
+            SettingsError: the file cannot be read, or is no token.
+        """
+        if self.token_file is None:
+            return None
+        try:
+            token = self.token_file.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"admin.token_file: {self.token_file} cannot be read: {error}") from error
+        if len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
+            raise SettingsError(
+                f"admin.token_file: {self.token_file} must hold one word of at least {_SHORTEST_TOKEN} ASCII"
+                " characters, such as openssl rand -hex 32 makes"
+            )
+        return token
 
 
 class Lease(BaseModel):
@@ -264,8 +303,10 @@ class ProxyFile(BaseModel):
     auth: Auth = Auth()
     limits: Limits = Limits()
     observe: Observing = Observing()
+    log: Logging = Logging()
     #: Left out: there is none.
     console: ConsoleSettings | None = None
+    admin: AdminSettings = AdminSettings()
     lease: Lease = Lease()
 
     def shape_for(self, user: str, database: str, application_name: str) -> Shape | None:

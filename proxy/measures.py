@@ -6,17 +6,27 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 
 
 class Kind(Enum):
     COUNTER = "counter"
     GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+_FAMILIES: Final[dict[Kind, type[Family]]] = {
+    Kind.COUNTER: CounterMetricFamily,
+    Kind.GAUGE: GaugeMetricFamily,
+    Kind.HISTOGRAM: HistogramMetricFamily,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One metric; a counter's samples have `_total` behind the name. `of`: whom a value is about."""
+    """One metric. `of`: whom a value is about."""
 
     name: str
     kind: Kind
@@ -25,18 +35,24 @@ class Measure:
     of: str = "process"
 
     @property
-    def sample(self) -> str:
-        """What queries call it."""
-        return f"{self.name}_total" if self.kind is Kind.COUNTER else self.name
+    def samples(self) -> dict[str, tuple[str, ...]]:
+        """What queries call it, each with its labels."""
+        if self.kind is Kind.HISTOGRAM:
+            whole = dict.fromkeys((f"{self.name}_sum", f"{self.name}_count"), self.labels)
+            return {f"{self.name}_bucket": (*self.labels, "le"), **whole}
+        return {f"{self.name}_total" if self.kind is Kind.COUNTER else self.name: self.labels}
 
-    def family(self) -> CounterMetricFamily | GaugeMetricFamily:
+    def family(self) -> Family:
         """Without values."""
-        made = CounterMetricFamily if self.kind is Kind.COUNTER else GaugeMetricFamily
-        return made(self.name, self.does, labels=self.labels)
+        return _FAMILIES[self.kind](self.name, self.does, labels=self.labels)
 
 
 def _counter(name: str, does: str, *labels: str, of: str = "process") -> Measure:
     return Measure(f"pgjanus_{name}", Kind.COUNTER, does, labels, of)
+
+
+def _histogram(name: str, does: str) -> Measure:
+    return Measure(f"pgjanus_{name}", Kind.HISTOGRAM, does)
 
 
 def _gauge(name: str, does: str, *labels: str, of: str = "process") -> Measure:
@@ -53,13 +69,15 @@ MEASURES: Final = (
         "migration",
     ),
     _counter("refusals", "Refused statements by the SQLSTATE that the client got.", "migration", "sqlstate"),
-    _counter("planning_seconds", "Spent on planning statements; a remembered plan costs nothing."),
+    _histogram("planning_seconds", "What planning a statement took; a remembered plan costs nothing."),
     _counter("plan_cache_hits", "Texts whose plan was remembered."),
     _counter("plan_cache_misses", "Texts that were planned."),
     _gauge("plan_cache_bytes", "Estimated size of the remembered plans."),
     _gauge("plan_cache_entries", "Remembered plans."),
     _counter("prepared_again", "Prepared statements given a new text for a new phase."),
     _counter("transactions_held", "Transactions that waited for a step of a migration."),
+    _counter("received_bytes", "Taken in by sessions, by who sent them; encryption does not count.", "sender"),
+    _counter("slow_statements", "Those that took longer than log.min_duration_statement_ms."),
     _counter("sessions_opened", "Client connections accepted."),
     _counter("server_unreachable", "Clients that got no server connection."),
     _counter("too_many_clients", "Clients turned away because of max_connections."),

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from proxy.measures import MEASURES
+from proxy.measures import MEASURES, Family
 from proxy.planning.plans import PlanCache
 from proxy.relay.gateway import Gateway
 from proxy.standing import LoopLag, Standing
@@ -29,10 +29,15 @@ class ProxyCollector(Collector):
         self._standing = standing
 
     def collect(self) -> Iterator[Metric]:
-        families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {m.name: m.family() for m in MEASURES}
+        families: dict[str, Family] = {m.name: m.family() for m in MEASURES}
         for samples in (self._statements(), self._process(), self._standing.samples()):
             for name, labels, value in samples:
-                families[f"pgjanus_{name}"].add_metric(labels, value)
+                family = families[f"pgjanus_{name}"]
+                assert not isinstance(family, HistogramMetricFamily)
+                family.add_metric(labels, value)
+        planning, took = families["pgjanus_planning_seconds"], self._plans.took
+        assert isinstance(planning, HistogramMetricFamily)
+        planning.add_metric((), took.cumulative(), took.total_s)
         yield from families.values()
 
     def _statements(self) -> Iterator[Sample]:
@@ -47,7 +52,6 @@ class ProxyCollector(Collector):
             yield "refusals", (migration, sqlstate), count
         yield "prepared_again", (), tally.prepared_again
         yield "transactions_held", (), tally.held
-        yield "planning_seconds", (), plans.planning_s
         yield "plan_cache_hits", (), plans.hits
         yield "plan_cache_misses", (), plans.misses
         yield "plan_cache_bytes", (), plans.bytes
@@ -55,6 +59,9 @@ class ProxyCollector(Collector):
 
     def _process(self) -> Iterator[Sample]:
         gateway = self._gateway
+        yield "received_bytes", ("client",), gateway.received_of_clients
+        yield "received_bytes", ("server",), gateway.received_of_servers
+        yield "slow_statements", (), gateway.slow
         yield "sessions_opened", (), gateway.opened
         yield "server_unreachable", (), gateway.unreachable
         yield "too_many_clients", (), gateway.turned_away

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from proxy.admin.command import command
 from proxy.admin.health import healthz, readyz, startupz
 from proxy.admin.metrics import metrics
 from proxy.admin.page import events, page
-from proxy.admin.state import GATEWAY, METRICS, STATUS_URL
+from proxy.admin.state import DESK, GATEWAY, METRICS, STATUS_URL
 from proxy.config import Address
+from proxy.console.desk import Desk
 from proxy.errors import ListenError
-from proxy.metrics import Metrics
-from proxy.relay.gateway import Gateway
 
 ROUTES = (
     ("/metrics", metrics),
@@ -26,16 +26,17 @@ ROUTES = (
 _LAST_SECONDS = 1.0
 
 
-async def start_admin(address: Address, gateway: Gateway, exported: Metrics, url: str | None) -> web.AppRunner:
+async def start_admin(address: Address, desk: Desk) -> web.AppRunner:
     """Start serving; `cleanup()` of what it returns ends it.
 
     Raises:
         ListenError: the address is in use or not ours.
     """
     app = web.Application()
-    app[GATEWAY], app[METRICS], app[STATUS_URL] = gateway, exported, url
+    app[DESK], app[GATEWAY], app[METRICS], app[STATUS_URL] = desk, desk.gateway, desk.metrics, desk.database_url
     for path, handler in ROUTES:
         app.router.add_get(path, handler)
+    app.router.add_post("/command", command)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LAST_SECONDS)
     await runner.setup()
     try:

@@ -1,4 +1,4 @@
-"""`/`: the status page, which changes nothing. `/events`: what it shows, once a second, as server-sent events."""
+"""`/`: the status page. `/events`: what it shows, once a second, as server-sent events."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ async def events(request: web.Request) -> web.StreamResponse:
     try:
         while not gateway.draining:
             began = time.monotonic()
-            shown: dict[str, Any] = {"refusals": _refusals(gateway), "error": None}
+            may_act = gateway.file.admin.token_file is not None
+            shown: dict[str, Any] = {"refusals": _refusals(gateway), "may_act": may_act, "error": None}
             try:
                 async with asyncio.timeout(_PATIENCE_SECONDS):
                     if url is not None and (connection is None or connection.is_closed()):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn, TypeVar
 
 import asyncpg
@@ -47,16 +48,24 @@ def print_json(value: object) -> None:
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a command's coroutine. A refusal or a failing connection is one line on stderr and exit 1, never a traceback.
 
-    Ctrl-C cancels the coroutine, so that its `finally` blocks run, and exits with 130. A command
-    that cancels itself at SIGTERM exits with 143.
+    Ctrl-C and SIGTERM cancel the coroutine, so that its `finally` blocks run, and exit with 130 and 143. SIGTERM is
+    for services and pods, and for children of a shell script's `&`, which are deaf to Ctrl-C.
     """
     try:
         with one_line_for_errors():
-            return asyncio.run(coroutine)
+            return asyncio.run(_until_terminated(coroutine))
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     except asyncio.CancelledError:
         sys.exit(EXIT_TERMINATED)
+
+
+async def _until_terminated(coroutine: Coroutine[Any, Any, T]) -> T:
+    task = asyncio.current_task()
+    assert task is not None
+    with suppress(RuntimeError, ValueError):  # not in the main thread, where no signal arrives
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await coroutine
 
 
 @contextmanager

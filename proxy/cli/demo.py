@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import sys
 import time
 
@@ -31,10 +29,6 @@ def command(rows: int, seed: int | None, seconds_per_phase: float) -> None:
     terminal = sys.stdout.isatty()
 
     async def demo() -> tuple[str, ...]:
-        task = asyncio.current_task()
-        assert task is not None
-        # Ctrl-C is asyncio's own; a plain `kill` should clean up just the same.
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         with screen_for(terminal) as screen:
             try:
                 result = await run_demo(screen, rows, seed, seconds_per_phase)

@@ -87,10 +87,10 @@ async def _pgjanus(call: Call, *arguments: str) -> dict[str, object]:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """As Ctrl-C does; what it holds in the database it gives back."""
+    """As Ctrl-C does, to which it may be deaf; what it holds in the database it gives back."""
     if process.returncode is not None:
         return
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
     try:
         async with asyncio.timeout(_GRACE_SECONDS):
             await process.wait()

@@ -95,7 +95,7 @@ class ConsoleSession:
             except (ConnectionError, asyncio.CancelledError):
                 raise
             except Exception as error:
-                self._fail(_as_console_error(error))
+                self._fail(as_console_error(error))
                 self._skipping = kind != b"Q"
             if kind == b"Q":
                 self._ready()
@@ -310,7 +310,8 @@ def _int16s(body: bytes) -> tuple[list[int], bytes]:
     return [_INT16.unpack_from(body, 2 + 2 * i)[0] for i in range(count)], body[2 + 2 * count :]
 
 
-def _as_console_error(error: Exception) -> ConsoleError:
+def as_console_error(error: Exception) -> ConsoleError:
+    """What is told of anything that a command did not expect."""
     said = describe(error)
     if said is None:
         log.exception("console_failed")

@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 
 from proxy.conversation.statements import Planned, Question, Unplanned, Watch
+from proxy.planning.durations import Durations
 from rules.errors import Refusal
 from rules.migration import Client
 from rules.plan import Plan, Refuse, Rewrite, Untouched
@@ -54,8 +55,8 @@ class PlanCache:
         self.bytes = 0
         self.hits = 0
         self.misses = 0
-        #: Spent on planning here; what is planned elsewhere does not count.
-        self.planning_s = 0.0
+        #: Of what is planned here; what is planned elsewhere does not count.
+        self.took = Durations()
 
     def __len__(self) -> int:
         return len(self._plans)
@@ -72,7 +73,7 @@ class PlanCache:
             raise Unplanned(question)
         before = time.perf_counter()
         plan = self._plan(question)
-        self.planning_s += time.perf_counter() - before
+        self.took.note(time.perf_counter() - before)
         return self.keep(question, plan)
 
     def keep(self, question: Question, plan: Plan) -> Planned:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Protocol
+
+import structlog
 
 from proxy.config import ProxyFile
 from proxy.conversation.actions import Tally
@@ -16,12 +20,14 @@ from proxy.conversation.opening import Begin, Encryption, requested_shape
 from proxy.conversation.pins import FixedPins, Pins
 from proxy.conversation.settings import Settings
 from proxy.conversation.statements import Planner, Question, Verdict
+from proxy.conversation.timing import Slow, TimedConversation
 from proxy.foreground import Foreground
 from proxy.relay.dialer import Dialer
 from proxy.relay.ends import End
 from proxy.relay.facts import Facts
 from proxy.relay.login import Ending
 from proxy.relay.refusals import Refusals
+from proxy.usage.recorder import sample_of
 from proxy.wire.startup import CancelRequest, StartupMessage
 from rules.catalog import Catalog
 from rules.migration import Client
@@ -31,6 +37,8 @@ from rules.snapshot import Snapshot
 #: What sessions of other databases are pinned to.
 _ELSEWHERE: Final = FixedPins(Snapshot(0, Catalog(0, {})))
 _NOT_REPLICATION: Final = {"", "false", "off", "no", "0", "f", "n"}
+
+log = structlog.get_logger(__name__)
 
 
 class AnySession(Protocol):
@@ -99,6 +107,10 @@ class Gateway:
     #: Another process has the address already: who comes in at the last moment is served, not sent away.
     taken_over: bool = False
     refusals: Refusals = field(default_factory=Refusals)
+    #: Bytes, and statements that took longer than the settings file says.
+    received_of_clients: int = 0
+    received_of_servers: int = 0
+    slow: int = 0
     console: AnyConsole | None = None
 
     def equip(self, equipment: Equipment) -> None:
@@ -142,4 +154,20 @@ class Gateway:
         pins, tally = (_ELSEWHERE, Tally()) if elsewhere else (self.pins, self.tally)
         judge = Judge(pins, self.planner, Settings(Client(shape), user, application))
         limit = self.file.limits.buffer_limit_bytes
-        return Conversation(pins, judge, tally, buffer_limit=limit, elsewhere=elsewhere)
+        slow_ms = self.file.log.min_duration_statement_ms
+        if slow_ms is None:
+            return Conversation(pins, judge, tally, buffer_limit=limit, elsewhere=elsewhere)
+        report = partial(self._report_slow, startup.who)
+        return TimedConversation(
+            *(pins, judge, tally),
+            threshold_s=slow_ms / 1000,
+            report=report,
+            clock=time.perf_counter,
+            buffer_limit=limit,
+            elsewhere=elsewhere,
+        )
+
+    def _report_slow(self, who: dict[str, str], slow: Slow) -> None:
+        self.slow += 1
+        statements = [sample_of(text.decode(errors="replace")) for text in slow.texts]
+        log.warning("slow_statement", **slow.milliseconds, statements=statements, **who)

@@ -10,7 +10,8 @@ from functools import partial
 from proxy.config import Address
 from proxy.errors import ListenError
 from proxy.relay.gateway import Gateway
-from proxy.relay.session import new_client
+from proxy.relay.session import Session
+from proxy.relay.sides import ClientSide
 from proxy.relay.takeover import HANDSHAKE_SECONDS, take_no_more
 from rules.phases import Shape
 
@@ -30,7 +31,7 @@ async def listen(gateway: Gateway, entrance: Entrance, shape: Shape, option: str
         ListenError: the address is in use or not ours.
     """
     loop = asyncio.get_running_loop()
-    factory = partial(new_client, gateway, shape)
+    factory = partial(ClientSide, partial(Session, gateway, shape))
     if not isinstance(entrance, Address):
         return [await loop.create_server(factory, sock=sock, backlog=_BACKLOG) for sock in entrance]
     try:

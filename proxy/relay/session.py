@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Final, assert_never
 
 import structlog
@@ -35,11 +34,6 @@ _MAJOR_VERSION: Final = 3
 _RELAYING: Final = Progress.RELAYING  # asked for at each piece, and a member of an enum takes long to find
 
 log = structlog.get_logger(__name__)
-
-
-def new_client(gateway: Gateway, shape: Shape) -> ClientSide:
-    """What a listener makes of each connection; `shape` is the listener's."""
-    return ClientSide(partial(Session, gateway, shape))
 
 
 class Session:
@@ -90,6 +84,7 @@ class Session:
 
     def client_data(self, data: bytes) -> None:
         self._quiet.stirred = True
+        self._gateway.received_of_clients += len(data)
         if self._progress is not _RELAYING:
             if self._progress is Progress.OPENING:
                 self._open(data)
@@ -130,6 +125,7 @@ class Session:
     # ------------------------------------------------------------------ the server's socket
 
     def server_data(self, data: bytes) -> None:
+        self._gateway.received_of_servers += len(data)
         if self._client_gone:
             self._orphan_bytes += len(data)
             if self._orphan_bytes > _ORPHAN_BYTES and self._server is not None:

@@ -20,14 +20,15 @@ from proxy.serving.options import Serving
 log = structlog.get_logger(__name__)
 
 
-def console_of(
+def desk_of(
     serving: Serving,
     gateway: Gateway,
     metrics: Metrics,
     reload: Callable[[], str | None],
     drain: Callable[[], None],
-) -> Console:
-    """
+) -> Desk:
+    """What commands of console and status page work with.
+
     Args:
         reload, drain: for this process alone; one of several has its parent do it for all.
     """
@@ -40,9 +41,14 @@ def console_of(
         os.kill(os.getppid(), signal.SIGTERM)
 
     parted = bool(serving.worker)
-    desk = Desk(
+    return Desk(
         gateway, metrics, serving.database_url, reload_all if parted else reload, drain_all if parted else drain
     )
+
+
+def console_of(desk: Desk) -> Console:
+    """It follows the settings: there may be none at times."""
+    gateway = desk.gateway
     key = mock_key()
     kept: tuple[ConsoleSettings, Users] | None = None
 

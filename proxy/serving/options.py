@@ -73,6 +73,7 @@ def equipment_of(serving: Serving, file: ProxyFile, stored: SecretsOfDatabase | 
         SettingsError: one of the files cannot be used.
     """
     check_console(serving, file)
+    file.admin.token()
     try:
         client_tls = client_context(file.client_tls)
         dialer = Dialer(serving.server.address, file.limits.connect_timeout_s, serving.server.tls)

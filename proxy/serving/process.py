@@ -28,7 +28,7 @@ from proxy.relay.gateway import Gateway
 from proxy.relay.idle import end_idle_sessions
 from proxy.relay.listener import Entrance, drain, listen
 from proxy.relay.stored_secrets import SecretsOfDatabase
-from proxy.serving.consoles import console_of
+from proxy.serving.consoles import console_of, desk_of
 from proxy.serving.notify import Notice, Tell, tell_systemd
 from proxy.serving.options import Serving, equipment_of, keep_what_is_fixed
 from proxy.serving.signals import Orders
@@ -96,14 +96,15 @@ async def serve(serving: Serving, lifeline: int | None = None, tell: Tell = tell
             stack.callback(server.close)
         lag = LoopLag()
         metrics = Metrics(gateway, plans, lag, Standing(serving.database_url))
-        if serving.admin is not None:
-            runner = await start_admin(serving.admin, gateway, metrics, serving.database_url)
-            stack.push_async_callback(runner.cleanup)
 
         def reload() -> str | None:
             return _reload(serving, gateway, stored, tell)
 
-        gateway.console = console_of(serving, gateway, metrics, reload, orders.stop.set)
+        desk = desk_of(serving, gateway, metrics, reload, orders.stop.set)
+        gateway.console = console_of(desk)
+        if serving.admin is not None:
+            runner = await start_admin(serving.admin, desk)
+            stack.push_async_callback(runner.cleanup)
         orders.obey(lifeline)
         log.info(
             "serving",

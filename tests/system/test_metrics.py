@@ -33,7 +33,7 @@ def scrape(proxy: RunningProxy) -> Samples:
     families = list(text_string_to_metric_families(page(proxy, "/metrics")))
     own = {family.name: family for family in families if family.name.startswith("pgjanus_")}
     assert {name: family.type for name, family in own.items()} == {m.name: m.kind.value for m in MEASURES}
-    labels = {m.sample: frozenset(m.labels) for m in MEASURES}
+    labels = {name: frozenset(labels) for m in MEASURES for name, labels in m.samples.items()}
     samples = [sample for family in own.values() for sample in family.samples]
     assert [s for s in samples if frozenset(s.labels) != labels[s.name]] == []
     return {(s.name.removeprefix("pgjanus_"), frozenset(s.labels.items())): s.value for s in samples}
@@ -68,7 +68,11 @@ def test_the_metrics_tell_how_the_proxy_and_its_migrations_stand(
     assert value(found, "backfill_rows_done", migration=NAME, state="old") == 500
     assert value(found, "backfill_bad_rows", migration=NAME, state="old") == 0
     assert value(found, "divergent_rows", migration=NAME) == 0
-    assert (value(found, "planning_seconds_total") or 0) > 0
+    assert (value(found, "planning_seconds_sum") or 0) > 0
+    planned = value(found, "planning_seconds_count") or 0
+    assert planned == value(found, "planning_seconds_bucket", le="+Inf") == value(found, "plan_cache_misses_total")
+    assert (value(found, "received_bytes_total", sender="client") or 0) > 100
+    assert (value(found, "received_bytes_total", sender="server") or 0) > 100
     assert value(found, "managed_tables_closed") == 0
 
     assert "pgjanus" in page(proxy, "/")
@@ -96,7 +100,7 @@ def queries() -> Iterator[tuple[str, str]]:
 
 
 def test_every_query_of_dashboards_and_alerts_is_of_a_metric_and_labels_that_there_are() -> None:
-    known = {m.sample: set(m.labels) for m in MEASURES}
+    known = {name: set(labels) for m in MEASURES for name, labels in m.samples.items()}
     assert len(list(queries())) > 15
     for title, query in queries():
         named = set(re.findall(r"\bpgjanus_\w+", query))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import subprocess
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.conftest import Database, StartProxy
 from tests.system.ladder_case import NAME, USERS, operator_of, spec
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+TOKEN = "0123456789abcdef"
 _PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
 
 
@@ -84,24 +86,39 @@ async def test_the_page_follows_a_migration_on_a_telephone(
 ) -> None:
     database.connect().execute(USERS)
     config = tmp_path / "pgjanus.yaml"
-    config.write_text("observe: {every_s: 0.1}")
+    (tmp_path / "token").write_text(f"{TOKEN}\n")
+    config.write_text(f"observe: {{every_s: 0.1}}\nadmin: {{token_file: {tmp_path / 'token'}}}")
     proxy = start_proxy(database, "--config", str(config))
     async with phone(tmp_path / "profile") as tab:
         await tab.call("Page.navigate", url=f"http://127.0.0.1:{proxy.admin_port}/")
         await tab.until("document.body.textContent.includes('none in this database')")
         async with operator_of(database) as operator:
             await start(operator, spec())
-            await tab.until("document.querySelector('li.here')?.textContent === 'expanded'")
-            with psycopg.connect(proxy.url(), application_name="<b>billing</b>", autocommit=True) as old:
-                old.execute("SELECT full_name FROM users")
-            await tab.until("document.body.textContent.includes('<b>billing</b> as postgres, 1 statements')")
-            assert await tab.value("document.querySelector('main b')") is None
-            await tab.until("new Set(document.querySelector('polyline.old').points.length &&"
-                            " [...document.querySelector('polyline.old').points].map(p => p.y)).size > 1")  # fmt: skip
+        await tab.until("document.querySelector('li.here')?.textContent === 'expanded'")
+        with psycopg.connect(proxy.url(), application_name="<b>billing</b>", autocommit=True) as old:
+            old.execute("SELECT full_name FROM users")
+        await tab.until("document.body.textContent.includes('<b>billing</b> as postgres, 1 statements')")
+        assert await tab.value("document.querySelector('main b')") is None
+        await tab.until("new Set(document.querySelector('polyline.old').points.length &&"
+                        " [...document.querySelector('polyline.old').points].map(p => p.y)).size > 1")  # fmt: skip
+        await tab.until("!document.getElementById('operate').hidden && act.migration.value")
+        await tab.value("window.confirm = text => { window.asked = text; return true }; act.token.value = 'guess';"
+                        " act.requestSubmit()")  # fmt: skip
+        await tab.until("said.textContent.includes('this is not the token') && !act.lastElementChild.disabled")
+        await tab.value(f"act.token.value = '{TOKEN}'; act.requestSubmit()")
+        await tab.until("said.textContent !== '' && !act.lastElementChild.disabled")
+        assert "is in phase writing_both" in await tab.value("said.textContent")
+        assert await tab.value("window.asked") == f'ADVANCE "{NAME}"?'
+        await tab.until("document.querySelector('li.here')?.textContent === 'writing_both'")
+        assert [c for c in tab.complaints if "401" not in str(c)] == [], "the browser logs the wrong token"
+        tab.complaints.clear()
+        async with operator_of(database) as operator:
             await advance(operator, NAME, "reading_new")
             await tab.until("document.querySelector('li.here')?.textContent === 'reading_new'")
             assert await tab.value("document.querySelector('progress').value") == 100
             await advance(operator, NAME, "contracted", force=True)
             await tab.until("document.querySelector('li.here')?.textContent === 'contracted'")
+        shot = await tab.call("Page.captureScreenshot", captureBeyondViewport=True)
+        (tmp_path / "page.png").write_bytes(b64decode(shot["data"]))
         assert await tab.value("document.documentElement.scrollWidth") == _PHONE["width"]
         assert tab.complaints == []

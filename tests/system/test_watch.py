@@ -25,7 +25,12 @@ def test_it_shows_the_ladder_again_and_again_without_colours_that_nobody_wants(d
     )
     terminal, other_end = pty.openpty()
     watching = subprocess.Popen(
-        [*pgjanus, "status", "--watch", *where], stdout=other_end, stderr=other_end, env=environment
+        [*pgjanus, "status", "--watch", *where],
+        stdout=other_end,
+        stderr=other_end,
+        env=environment,
+        # A shell that runs the tests in the background makes them, and what they start, deaf to SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     os.close(other_end)
     shown = ""
